@@ -1,0 +1,115 @@
+"""Thompson sampling: play the arm that is best in a draw from the posterior."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ... import noise as tapes
+from ...samplers import GammaShape, beta, beta_tape, gamma_shape
+
+
+class BetaState(NamedTuple):
+    """Posterior of each arm, [K], as the constants of the two gammas that a beta draw is made of:
+    for the draw, they change for the played arm only."""
+
+    successes: GammaShape
+    failures: GammaShape
+
+
+@flax.struct.dataclass
+class ThompsonBeta:
+    """Thompson sampling with a Beta prior on each arm's mean, for rewards in [0, 1].
+
+    Agrawal and Goyal, "Analysis of Thompson sampling for the multi-armed bandit problem", COLT
+    2012, Algorithm 1; Slivkins 2019, Chapter 3. A reward r counts as r successes and 1 - r
+    failures, which for Bernoulli rewards is the posterior. The counts are exact to 2^24 plays of
+    an arm. Ties have probability about 2^-24 and go to the lowest index.
+    """
+
+    num_arms: int | None = flax.struct.field(pytree_node=False, default=None)
+    prior: tuple[float, float] = flax.struct.field(pytree_node=False, default=(1.0, 1.0))
+
+    def __post_init__(self):
+        if not (len(self.prior) == 2 and min(self.prior) > 0 and np.all(np.isfinite(self.prior))):
+            raise ValueError(f"prior is a pair (a, b) of positive numbers, got {self.prior!r}")
+
+    def init(self, key):
+        ones = jnp.ones(self.num_arms or 0, jnp.float32)
+        return BetaState(*(gamma_shape(p * ones) for p in self.prior))
+
+    def noise(self, key, num_rounds):
+        return beta_tape(key, (num_rounds, self.num_arms or 0), below_one=min(self.prior) < 1)
+
+    def act(self, state, observation, noise):
+        return tapes.argmax(beta(noise, state.successes, state.failures))
+
+    def update(self, state, observation, arm, feedback):
+        reward = feedback.reward
+        return BetaState(_add(state.successes, arm, reward), _add(state.failures, arm, 1 - reward))
+
+    def recommend(self, state):
+        successes, failures = _counts(state.successes), _counts(state.failures)
+        return tapes.argmax(successes / (successes + failures))
+
+
+def _counts(shape: GammaShape) -> jax.Array:
+    return jnp.where(shape.boost > 0, shape.d - np.float32(2 / 3), shape.d + np.float32(1 / 3))
+
+
+def _add(shape: GammaShape, arm: jax.Array, amount: jax.Array) -> GammaShape:
+    new = gamma_shape(_counts(shape)[arm] + amount)
+    return jax.tree.map(lambda old, x: old.at[arm].set(x), shape, new)
+
+
+class GaussianState(NamedTuple):
+    means: jax.Array  # [K] posterior means
+    scales: jax.Array  # [K] posterior standard deviations
+    precisions: jax.Array  # [K] in units of the reward's
+
+
+@flax.struct.dataclass
+class ThompsonGaussian:
+    """Thompson sampling with a Gaussian prior on each arm's mean and Gaussian rewards.
+
+    Agrawal and Goyal, "Further optimal regret bounds for Thompson sampling", AISTATS 2013,
+    Section 3 (there: prior N(0, 1), reward_scale 1); conjugate updates in general.
+
+    Args:
+      prior_mean, prior_scale: of every arm's mean.
+      reward_scale: standard deviation of a reward about its mean, taken as known.
+    """
+
+    num_arms: int | None = flax.struct.field(pytree_node=False, default=None)
+    prior_mean: Any = 0.0
+    prior_scale: Any = 1.0
+    reward_scale: Any = 1.0
+
+    def init(self, key):
+        ones = jnp.ones(self.num_arms or 0, jnp.float32)
+        precision = (self.reward_scale / self.prior_scale) ** 2
+        return GaussianState(self.prior_mean * ones, self.prior_scale * ones, precision * ones)
+
+    def noise(self, key, num_rounds):
+        return tapes.normal(key, (num_rounds, self.num_arms or 0))
+
+    def act(self, state, observation, noise):
+        return tapes.argmax(state.means + state.scales * noise)
+
+    def update(self, state, observation, arm, feedback):
+        precision = state.precisions[arm] + 1
+        mean = state.means[arm]
+        mean = mean + (feedback.reward - mean) / precision
+        scale = self.reward_scale * jax.lax.rsqrt(precision)
+        return GaussianState(
+            state.means.at[arm].set(mean),
+            state.scales.at[arm].set(scale),
+            state.precisions.at[arm].set(precision),
+        )
+
+    def recommend(self, state):
+        return tapes.argmax(state.means)

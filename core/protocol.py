@@ -1,0 +1,106 @@
+"""What passes between an environment and a learner.
+
+An environment and a learner are frozen pytrees (`flax.struct.dataclass`): array fields are
+parameters, static fields are shapes and choices, and every method is a pure function of ONE round
+of ONE seed. `simulate` vectorises them over seeds, over stacked learners and stacked environments.
+
+All randomness comes from noise tapes. `noise(key, num_rounds)` draws a block of rounds at once,
+outside the sequential loop; `observe`, `step`, `act` and `update` are deterministic in their
+arguments. A tape entry is drawn whether or not it is used, so two learners that meet the same
+environment under the same seed meet the same draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+import numpy as np
+
+Key = jax.Array
+Noise = Any
+Metrics = dict[str, jax.Array]
+L = TypeVar("L")
+
+
+class BanditFeedback(NamedTuple):
+    """Reward of the arm that was played."""
+
+    reward: jax.Array  # []
+
+
+class FullFeedback(NamedTuple):
+    """Rewards of all arms, played or not."""
+
+    rewards: jax.Array  # [K]
+
+
+class Environment(Protocol):
+    """A decision problem. `metrics` of `step` add up over rounds; `evaluate` is asked at
+    checkpoints only, for whatever does not add up."""
+
+    def init(self, key: Key) -> Any: ...
+    def noise(self, key: Key, num_rounds: int) -> Noise: ...
+    def observe(self, state: Any, noise: Noise) -> Any: ...
+    def step(self, state: Any, action: Any, noise: Noise) -> tuple[Any, Any, Metrics]: ...
+    def evaluate(self, state: Any, recommendation: Any) -> Metrics: ...
+
+
+class Learner(Protocol):
+    """A learning algorithm. `recommend` is what it would commit to if play ended now."""
+
+    def init(self, key: Key) -> Any: ...
+    def noise(self, key: Key, num_rounds: int) -> Noise: ...
+    def act(self, state: Any, observation: Any, noise: Noise) -> Any: ...
+    def update(self, state: Any, observation: Any, action: Any, feedback: Any) -> Any: ...
+    def recommend(self, state: Any) -> Any: ...
+
+
+def concrete(x: Any) -> np.ndarray | None:
+    """`x` as a NumPy array, or None when it has no value to check: a tracer, a placeholder that
+    JAX puts into a pytree while it takes one apart, or a blank."""
+    if x is None or type(x) is object or isinstance(x, jax.core.Tracer | jax.ShapeDtypeStruct):
+        return None
+    try:
+        array = np.asarray(x)
+    except TypeError:
+        return None
+    return None if array.dtype == object else array
+
+
+def complete(learner: L, env: Any, horizon: int) -> L:
+    """Fill a learner's blanks from the problem: a field that is None and is named like an
+    attribute of the environment (`num_arms`), or `horizon`, takes that value.
+
+    Raises:
+      ValueError: a blank `num_arms` that the environment does not know, or one that was set by
+        hand to something else than the environment's.
+    """
+    if not dataclasses.is_dataclass(learner) or isinstance(learner, type):
+        raise ValueError(f"a learner is a dataclass instance, got {learner!r}")
+    blanks = {}
+    for field in dataclasses.fields(learner):
+        value = getattr(learner, field.name)
+        if field.name == "num_arms":
+            blanks |= _agree(learner, env, value)
+        elif value is None and field.name == "horizon":
+            blanks["horizon"] = np.float32(horizon)
+        elif value is None and getattr(env, field.name, None) is not None:
+            blanks[field.name] = getattr(env, field.name)
+    return dataclasses.replace(learner, **blanks) if blanks else learner
+
+
+def _agree(learner: Any, env: Any, value: int | None) -> dict[str, int]:
+    given, name = getattr(env, "num_arms", None), type(learner).__name__
+    if value is None and given is None:
+        raise ValueError(
+            f"{name} needs to know the number of arms, and {type(env).__name__} does not say: "
+            f"give it by hand, {name}(num_arms=...)"
+        )
+    if value is not None and given is not None and value != given:
+        raise ValueError(
+            f"{name}(num_arms={value}) met {type(env).__name__} with {given} arms: "
+            f"leave num_arms out and it is taken from the environment"
+        )
+    return {"num_arms": given} if value is None else {}
