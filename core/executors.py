@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from .devices import devices
 from .protocol import complete
 from .simulate import BLOCK, NonFiniteMetric, simulate
-from .simulate import _devices as devices
 
 Progress = Callable[[int], Any]
 

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import sources
-from .simulate import _devices as devices
+from .devices import devices
 from .sources import home, sha256, version
 
 FORMAT = 1  # raise it when the meaning of a stored block changes

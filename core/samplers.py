@@ -1,8 +1,8 @@
 """Gamma, beta and binomial draws whose parameters are known only inside the loop.
 
-A tape holds raw random words, drawn in a block ahead of time; the sampler turns them into a draw
-once the parameters are known. The samplers reject: the first proposal comes from the tape and is
-nearly always kept. A rejected one is redrawn from the words it was made of, hashed once more with
+A tape holds randomness drawn in a block ahead of time; the sampler turns it into a draw once the
+parameters are known. The samplers reject: the first proposal comes from the tape and is nearly
+always kept. A rejected one is redrawn from the bits it was made of, hashed once more with
 the number of the attempt, so the result is exact in law, and a function of its own words alone:
 what other seeds of the batch do never changes it.
 
@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .noise import bits, threefry, to_normal, to_uniform
+from .noise import pairs, stream, threefry, to_normal, to_uniform, uniform
 from .protocol import Key
 
 _FEW = 64  # up to this many lanes, rejected ones are redrawn one by one; beyond, all together
@@ -28,27 +28,20 @@ _RETRY = np.uint32(0x72747279)  # second counter word of redrawn proposals
 
 
 class GammaTape(NamedTuple):
-    """Words for gamma draws of some shape."""
+    """What gamma draws of some shape are made of."""
 
-    first: jax.Array  # [...] uint32
-    second: jax.Array  # [...] uint32
-    boost: jax.Array | None  # [...] uint32; None when every shape parameter is at least one
+    normal: jax.Array  # [...]
+    log_uniform: jax.Array  # [...]
+    log_boost: jax.Array | None  # [...]; None when every shape parameter is at least one
 
 
 class GammaShape(NamedTuple):
-    """Constants of gamma laws. A learner in whose posterior one arm a round changes keeps them,
-    and `gamma` and `beta` are then faster: square roots keep the rest from vectorising."""
+    """Constants of gamma laws. A learner in whose posterior one arm a round changes keeps them:
+    computed again each round they cost more than the draw."""
 
     d: jax.Array
     slope: jax.Array
     boost: jax.Array  # exponent of the extra uniform: 1 / shape below one, else 0
-
-
-class BetaTape(NamedTuple):
-    """Words for beta draws of some shape: two gammas each."""
-
-    x: GammaTape
-    y: GammaTape
 
 
 class BinomialTape(NamedTuple):
@@ -59,26 +52,27 @@ class BinomialTape(NamedTuple):
 
 
 def gamma_tape(key: Key, shape: Sequence[int] = (), *, below_one: bool = True) -> GammaTape:
-    """Words for `gamma` draws of the given shape (with a leading axis of rounds, usually).
+    """A tape for `gamma` draws of the given shape (with a leading axis of rounds, usually).
 
     `below_one=False` promises shape parameters of at least one, and saves a third of the words.
     """
-    words = bits(key, (3 if below_one else 2, *shape))
-    return GammaTape(words[0], words[1], words[2] if below_one else None)
-
-
-def beta_tape(key: Key, shape: Sequence[int] = (), *, below_one: bool = True) -> BetaTape:
-    """Words for `beta` draws of the given shape; `below_one` as for `gamma_tape`."""
-    words = bits(key, (6 if below_one else 4, *shape))
-    boosts = (words[4], words[5]) if below_one else (None, None)
-    return BetaTape(
-        GammaTape(words[0], words[1], boosts[0]), GammaTape(words[2], words[3], boosts[1])
+    first, second = pairs(key, shape)
+    boost = uniform(stream(key, "boost"), shape) if below_one else None
+    return GammaTape(
+        to_normal(to_uniform(first)),
+        jnp.log(to_uniform(second)),
+        None if boost is None else jnp.log(boost),
     )
 
 
+def beta_tape(key: Key, shape: Sequence[int] = (), *, below_one: bool = True) -> GammaTape:
+    """A tape for `beta` draws of the given shape: gammas twice as wide on the last axis."""
+    return gamma_tape(key, (*shape[:-1], 2 * shape[-1]) if shape else (2,), below_one=below_one)
+
+
 def binomial_tape(key: Key, shape: Sequence[int] = ()) -> BinomialTape:
-    """Words for `binomial` draws of the given shape."""
-    return BinomialTape(*bits(key, (2, *shape)))
+    """A tape for `binomial` draws of the given shape."""
+    return BinomialTape(*pairs(key, shape))
 
 
 def gamma_shape(shape: jax.Array) -> GammaShape:
@@ -89,48 +83,58 @@ def gamma_shape(shape: jax.Array) -> GammaShape:
     return GammaShape(d, np.float32(1 / 3) / jnp.sqrt(d), jnp.where(small, 1 / shape, 0))
 
 
-def gamma(tape: GammaTape, shape: jax.Array | GammaShape) -> jax.Array:
+def gamma(tape: GammaTape, shape: jax.Array) -> jax.Array:
     """Gamma draws with scale 1 and the given shape parameters (> 0), float32, shaped as the tape.
 
     Marsaglia and Tsang, "A simple method for generating gamma variables", 2000; below one by
     Gamma(a) = Gamma(a + 1) U^(1/a), Section 6 there. A draw under 1e-38 comes out as 0, as small
     shapes make likely; `beta` keeps its precision there.
     """
-    constants = shape if isinstance(shape, GammaShape) else gamma_shape(shape)
+    constants = gamma_shape(jnp.broadcast_to(shape, tape.normal.shape))
     root = _root(tape, constants)
-    return jnp.exp(_log_boost(tape, constants)) * constants.d * (root * root * root)
+    draw = constants.d * (root * root * root)
+    return draw if tape.log_boost is None else draw * jnp.exp(tape.log_boost * constants.boost)
 
 
-def beta(
-    tape: BetaTape, a: jax.Array | GammaShape, b: jax.Array | GammaShape
-) -> jax.Array:
-    """Beta(a, b) draws (a, b > 0), float32, shaped as the tape: X / (X + Y) of two gammas, formed
-    from their ratio so that tiny shapes do not underflow."""
-    x = a if isinstance(a, GammaShape) else gamma_shape(a)
-    y = b if isinstance(b, GammaShape) else gamma_shape(b)
-    root = _root(tape.y, y) / _root(tape.x, x)
-    ratio = (y.d / x.d) * (root * root * root)
-    if tape.x.boost is not None:
-        ratio = ratio * jnp.exp(_log_boost(tape.y, y) - _log_boost(tape.x, x))
+def beta(tape: GammaTape, a: jax.Array, b: jax.Array) -> jax.Array:
+    """Beta(a, b) draws (a, b > 0), float32, shaped as the tape was asked for."""
+    lanes = (*tape.normal.shape[:-1], tape.normal.shape[-1] // 2)
+    if not jnp.shape(a) and not jnp.shape(b) and lanes == (1,):  # one draw
+        return beta_from(tape, gamma_shape(jnp.stack([a, b])))[0]
+    both = [jnp.broadcast_to(jnp.asarray(x, jnp.float32), lanes) for x in (a, b)]
+    return beta_from(tape, gamma_shape(jnp.concatenate(both, axis=-1)))
+
+
+def beta_from(tape: GammaTape, shapes: GammaShape) -> jax.Array:
+    """Beta draws from kept constants, those of every a before those of every b on the last axis:
+    X / (X + Y) of two gammas, formed from their ratio so that tiny shapes do not underflow."""
+    half = tape.normal.shape[-1] // 2
+
+    def y_over_x(x):
+        return x[..., half:] / x[..., :half]
+
+    root = y_over_x(_root(tape, shapes))
+    ratio = y_over_x(shapes.d) * (root * root * root)
+    if tape.log_boost is not None:
+        log_boost = tape.log_boost * shapes.boost
+        ratio = ratio * jnp.exp(log_boost[..., half:] - log_boost[..., :half])
     return 1 / (1 + ratio)
 
 
-def _log_boost(tape, shape):
-    if tape.boost is None:
-        return np.float32(0)
-    return jnp.log(to_uniform(tape.boost)) * shape.boost
+def _root(tape: GammaTape, shapes: GammaShape) -> jax.Array:
+    """Cube roots of gamma draws over d (of shape + 1 where the shape is below one)."""
 
+    def propose(normal, log_uniform, d, slope):
+        y = jax.lax.optimization_barrier(slope * normal)  # or it is computed once for each use
+        return 1 + y, log_uniform < d * _log_density_ratio(y)
 
-def _root(tape, shape):
-    """Cube roots of gamma draws over d (of shape + 1 where it is below one)."""
+    def propose_again(first, second, d, slope):
+        return propose(to_normal(to_uniform(first)), jnp.log(to_uniform(second)), d, slope)
 
-    def propose(first, second, d, slope):
-        y = slope * to_normal(to_uniform(first))
-        return 1 + y, jnp.log(to_uniform(second)) < d * _log_density_ratio(y)
-
-    d = jnp.broadcast_to(shape.d, tape.first.shape)
-    slope = jnp.broadcast_to(shape.slope, tape.first.shape)
-    return _redraw(propose, tape.first, tape.second, d, slope)
+    parameters = shapes.d, shapes.slope
+    words = [jax.lax.bitcast_convert_type(x, jnp.uint32) for x in (tape.normal, tape.log_uniform)]
+    value, accepted = propose(tape.normal, tape.log_uniform, *parameters)
+    return _redraw(value, accepted, words, propose_again, parameters)
 
 
 def _log_density_ratio(y):
@@ -145,32 +149,32 @@ def _log_density_ratio(y):
     return jnp.where(jnp.abs(y) < 0.25, -series * (square * square), direct)
 
 
-def _redraw(propose: Callable, first, second, *parameters):
-    """The first accepted of proposals made of (first, second), then of their successive hashes.
-
-    `propose(first, second, *parameters) -> (value, accepted)` works entry by entry.
-    """
-    value, accepted = propose(first, second, *parameters)
+def _redraw(value, accepted, words, propose: Callable, parameters):
+    """`value` where accepted; elsewhere the first accepted proposal made of the successive hashes
+    of the entry's two words. `propose(first, second, *parameters) -> (value, accepted)` works
+    entry by entry."""
     shape, lanes = value.shape, math.prod(value.shape)
-    flat = [x.reshape(lanes) for x in (first, second, *parameters)]
+    words = [x.reshape(lanes) for x in words]
+    parameters = [x.reshape(lanes) for x in parameters]
 
-    def attempt(loop):
+    def attempt(words, n, parameters):
+        words = jax.lax.optimization_barrier(threefry((words[0], words[1]), (n, _RETRY)))
+        return jax.lax.optimization_barrier(propose(*words, *parameters))
+
+    def redraw(loop):
         n, value, pending = loop
         if lanes > _FEW:  # all at once
-            words = threefry((flat[0], flat[1]), (n, _RETRY))
-            new, accepted = propose(*words, *flat[2:])
-            value = jnp.where(pending, new, value)
-            return n + 1, value, pending & ~accepted
+            new, accepted = attempt(words, n, parameters)
+            return n + 1, jnp.where(pending, new, value), pending & ~accepted
         # The first one pending. Its attempts need not be consecutive: only that all differ.
         lane = jnp.min(jnp.where(pending, jax.lax.iota(jnp.int32, lanes), lanes - 1))
-        at = [x[lane] for x in flat]
-        words = threefry((at[0], at[1]), (n, _RETRY))
-        new, accepted = propose(*words, *at[2:])
+        lane = jax.lax.optimization_barrier(lane)
+        new, accepted = attempt([x[lane] for x in words], n, [x[lane] for x in parameters])
         value = value.at[lane].set(jnp.where(pending[lane], new, value[lane]))
         return n + 1, value, pending.at[lane].set(pending[lane] & ~accepted)
 
     loop = np.uint32(0), value.reshape(lanes), ~accepted.reshape(lanes)
-    return jax.lax.while_loop(lambda loop: jnp.any(loop[2]), attempt, loop)[1].reshape(shape)
+    return jax.lax.while_loop(lambda loop: jnp.any(loop[2]), redraw, loop)[1].reshape(shape)
 
 
 # ---- binomial ------------------------------------------------------------------------------
@@ -189,7 +193,7 @@ def binomial(tape: BinomialTape, n: jax.Array, p: jax.Array) -> jax.Array:
     few = n * q < 10
     inverted = _invert(to_uniform(tape.first), n, jnp.where(few, q, 0))
     safe = jnp.where(few, 100, n), jnp.where(few, np.float32(0.5), q)
-    rejected = _redraw(_btrs, tape.first, tape.second, *safe)
+    rejected = _redraw(*_btrs(*tape, *safe), tape, _btrs, safe)
     count = jnp.where(few, inverted, rejected)
     return jnp.where(p > 0.5, n - count, count).astype(jnp.int32)
 

@@ -8,11 +8,10 @@ touch the draws. Memory is set by seeds and checkpoints, never by the horizon.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,16 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from tqdm import tqdm
 
 from . import noise
+from .checks import checkpoint_rounds, seed_indices, whole
+from .devices import devices
+from .progress import Progress, bar
 from .protocol import complete
 
-BLOCK = 128  # rounds of noise drawn at once: large enough to vectorise, small enough for the cache
+BLOCK = 128  # rounds of noise drawn at once, at most: enough to vectorise
+_TAPE = 4096  # bytes of noise a seed, about: fewer rounds at once where a round takes many draws
 _LANES = 8  # seeds per device come in multiples of this, so every batch compiles to the same loops
-
-Progress = Callable[[int], Any] | bool | None
-
 
 @dataclasses.dataclass(frozen=True)
 class Stacked:
@@ -91,12 +90,6 @@ class NonFiniteMetric(ValueError):
     """A metric became NaN or infinite; the message names where."""
 
 
-def log_checkpoints(horizon: int, per_decade: int = 10) -> np.ndarray:
-    """About `per_decade` rounds a decade, log-spaced from 1 to `horizon`, both included."""
-    count = max(2, round(np.log10(max(horizon, 1)) * per_decade) + 1)
-    return np.unique(np.rint(np.geomspace(1, horizon, count)).astype(np.int64))
-
-
 def simulate(
     env: Any,
     learner: Any,
@@ -124,10 +117,10 @@ def simulate(
       ValueError: a horizon, seeds or checkpoints out of range; a learner that does not fit.
       NonFiniteMetric: a metric became NaN or infinite.
     """
-    stops = _checkpoints(checkpoints, _whole("horizon", horizon))
-    seeds = _seeds(seeds)
-    trace = _run(env, learner, int(horizon), seeds, stops, root_seed, progress)
-    _check_finite(env, learner, int(horizon), root_seed, trace)
+    horizon = whole("horizon", horizon)
+    stops = checkpoint_rounds(checkpoints, horizon)
+    trace = _run(env, learner, horizon, seed_indices(seeds), stops, root_seed, progress)
+    _check_finite(env, learner, horizon, root_seed, trace)
     return trace
 
 
@@ -137,7 +130,7 @@ def _run(env, learner, horizon, seeds, stops, root_seed, progress) -> Trace:
     stacked = _stack_leaves(environments), _stack_leaves(
         [complete(member, environments[0], horizon) for member in learners]
     )
-    mesh = Mesh(np.array(_devices()), ("seeds",))
+    mesh = Mesh(np.array(devices()), ("seeds",))
     padded = _pad(seeds, mesh.size * _LANES)
     sharding = NamedSharding(mesh, P("seeds"))
     numbers = jax.device_put(padded.astype(np.uint32), sharding)
@@ -154,7 +147,7 @@ def _run(env, learner, horizon, seeds, stops, root_seed, progress) -> Trace:
 
     title = f"{type(learners[0]).__name__} on {type(environments[0]).__name__}"
     last, done, chunk = int(stops[-1]), 0, max(1, (1 << 20) // (runs * BLOCK))
-    with _bar(progress, last * runs, f"{title}, {last:,} rounds x {runs:,} runs") as update:
+    with bar(progress, last * runs, f"{title}, {last:,} rounds x {runs:,} runs") as update:
         while done < last:
             until = min((done // BLOCK + chunk) * BLOCK, last)
             index = int(np.searchsorted(stops, done, side="right"))
@@ -204,16 +197,25 @@ def _advance(env, learner, numbers, root, stops, carry, begin, index, until, *, 
     def one(number, env, learner, carry):
         key = noise.stream(root, number)
         tapes = noise.stream(key, "environment noise"), noise.stream(key, "learner noise")
+        # The environment's blocks never depend on the learner: all learners meet the same draws.
+        blocks = (long := _block(env)), min(_block(learner), long)
 
-        def play_block(loop):
-            block = loop[0] // BLOCK
-            env_noise = env.noise(noise.stream(tapes[0], block), BLOCK)
-            learner_noise = learner.noise(noise.stream(tapes[1], block), BLOCK)
-            end = jnp.minimum((block + 1) * BLOCK, until)
+        def play_long_block(loop):
+            block = loop[0] // blocks[0]
+            end = jnp.minimum((block + 1) * blocks[0], until)
+            tape = env.noise(noise.stream(tapes[0], block), blocks[0]), block * blocks[0]
+            return jax.lax.while_loop(
+                lambda loop: loop[0] < end, lambda loop: play_block(loop, tape, end), loop
+            )
+
+        def play_block(loop, env_tape, end):
+            block = loop[0] // blocks[1]
+            end = jnp.minimum((block + 1) * blocks[1], end)
+            tape = learner.noise(noise.stream(tapes[1], block), blocks[1]), block * blocks[1]
 
             def play_round(i, states):
-                at = i - block * BLOCK
-                return _round(env, learner, states, _row(env_noise, at), _row(learner_noise, at))
+                env_noise, learner_noise = (_row(x, i - start) for x, start in (env_tape, tape))
+                return _round(env, learner, states, env_noise, learner_noise)
 
             def play_to_stop(loop):
                 t, index, states, records = loop
@@ -230,7 +232,7 @@ def _advance(env, learner, numbers, root, stops, carry, begin, index, until, *, 
             return jax.lax.while_loop(lambda loop: loop[0] < end, play_to_stop, loop)
 
         loop = jnp.int32(begin), jnp.int32(index), *carry
-        return jax.lax.while_loop(lambda loop: loop[0] < until, play_block, loop)[2:]
+        return jax.lax.while_loop(lambda loop: loop[0] < until, play_long_block, loop)[2:]
 
     return _over_runs(one, sizes, mesh)(numbers, env, learner, carry)
 
@@ -290,10 +292,15 @@ def _all_finite(records):
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(records)]))
 
 
+def _block(player) -> int:
+    """How many rounds of a player's noise to draw at once: a power of two from 8 to BLOCK."""
+    shape = jax.eval_shape(lambda: player.noise(noise.root(0), 1))
+    size = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shape))
+    return 2 ** max(3, min(int(math.log2(_TAPE / max(size, 1))), int(math.log2(BLOCK))))
+
+
 def _row(tape, i):
-    return jax.tree.map(
-        lambda x: jax.lax.dynamic_index_in_dim(x, i, 0, keepdims=False), tape
-    )
+    return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, 0, keepdims=False), tape)
 
 
 def _write(records, index, row):
@@ -341,63 +348,6 @@ def _stack_leaves(members: Sequence[Any]) -> Any:
 
 def _pad(seeds: np.ndarray, multiple: int) -> np.ndarray:
     return np.concatenate([seeds, np.repeat(seeds[-1:], -len(seeds) % multiple)])
-
-
-def _devices() -> list[jax.Device]:
-    """Every local device; on a CPU one a core, if JAX has not been used yet in this process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
-            if jax.config.jax_num_cpu_devices < 1:
-                jax.config.update("jax_num_cpu_devices", cores or 1)
-    return jax.local_devices()
-
-
-@contextlib.contextmanager
-def _bar(progress: Progress, total: int, title: str):
-    """The function to call with the number of rounds newly played."""
-    if callable(progress):
-        yield progress
-        return
-    disable = not progress if isinstance(progress, bool) else None  # None: only on a terminal
-    with tqdm(total=total, desc=title, unit=" pulls", unit_scale=True, delay=2,
-              disable=disable) as bar:
-        yield bar.update
-
-
-def _whole(name: str, value: Any, low: int = 1, high: int = 2**31 - 1) -> int:
-    """`value` as an int; accepts 1e5 and NumPy integers."""
-    try:
-        whole = int(value)
-    except (TypeError, ValueError, OverflowError):
-        whole = None
-    if whole is None or whole != value or not low <= whole <= high:
-        raise ValueError(f"{name} is a whole number from {low} to {high}, got {value!r}")
-    return whole
-
-
-def _seeds(seeds: int | range | Sequence[int]) -> np.ndarray:
-    if not isinstance(seeds, range | Sequence | np.ndarray):
-        return np.arange(_whole("seeds", seeds), dtype=np.int64)
-    indices = np.asarray(seeds)
-    if indices.ndim != 1 or not len(indices) or not np.issubdtype(indices.dtype, np.integer):
-        raise ValueError(f"seeds is a count or a non-empty list of indices, got {seeds!r}")
-    if indices.min() < 0 or indices.max() > 2**32 - 1:
-        raise ValueError(f"seed indices lie in [0, 2^32), got {indices.min()} to {indices.max()}")
-    return indices.astype(np.int64)
-
-
-def _checkpoints(checkpoints: Sequence[int] | None, horizon: int) -> np.ndarray:
-    if checkpoints is None:
-        return log_checkpoints(horizon)
-    stops = np.asarray(checkpoints)
-    fits = stops.ndim == 1 and len(stops) and np.all(stops == np.rint(stops))
-    if not fits or stops.min() < 1 or stops.max() > horizon or np.any(np.diff(stops) <= 0):
-        raise ValueError(
-            f"checkpoints are increasing rounds from 1 to the horizon {horizon}, "
-            f"got {checkpoints!r}"
-        )
-    return stops.astype(np.int64)
 
 
 def _check_finite(env, learner, horizon, root_seed, trace) -> None:

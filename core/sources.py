@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _HANDLERS = frozenset(
     f"{PACKAGE}.core.{name}"
     for name in (
-        "claims executors fingerprint names plotting progress provenance results sources store "
+        "checks claims devices executors fingerprint names plotting progress provenance results sources store "
         "study"
     ).split()
 )

@@ -26,8 +26,8 @@ from .executors import (
 from .fingerprint import Configuration, configuration
 from .protocol import complete
 from .results import assemble, to_dataset
-from .simulate import Stacked, _whole, log_checkpoints
-from .simulate import _checkpoints as checked_rounds
+from .checks import checkpoint_rounds, log_checkpoints, whole
+from .simulate import Stacked
 from .sources import sha256
 from .store import Store, StoreError
 
@@ -62,9 +62,9 @@ class Study:
         put = partial(object.__setattr__, self)
         put("environments", _named("environments", self.environments, "step", "learners"))
         put("learners", _named("learners", self.learners, "act", "environments"))
-        put("horizon", _whole("horizon", self.horizon, 1, 2**31 - 1))
-        put("seeds", _whole("seeds", self.seeds, 1, 2**32))
-        put("root_seed", _whole("root_seed", self.root_seed, 0, 2**32 - 1))
+        put("horizon", whole("horizon", self.horizon, 1, 2**31 - 1))
+        put("seeds", whole("seeds", self.seeds, 1, 2**32))
+        put("root_seed", whole("root_seed", self.root_seed, 0, 2**32 - 1))
         put("checkpoints", _rounds(self.checkpoints, self.horizon))
 
 
@@ -172,7 +172,7 @@ def _plan(study: Study, todo: list[Pair], store: Store | None, batch: int | None
     for pair in todo:
         task = pair.task
         memory = seed_memory(task.environment, task.learner, task.horizon, len(task.checkpoints))
-        pair.size = block_size(memory, task.horizon) if batch is None else _whole("batch", batch)
+        pair.size = block_size(memory, task.horizon) if batch is None else whole("batch", batch)
         total += memory.result * sum(map(len, pair.missing))
     if total > (free := free_memory()):
         raise MemoryError(
@@ -251,12 +251,12 @@ def _named(kind: str, values: Any, method: str, other: str) -> dict[str, Any]:
 
 
 def _rounds(checkpoints: Sequence[int] | None, horizon: int) -> tuple[int, ...] | None:
-    return None if checkpoints is None else tuple(map(int, checked_rounds(checkpoints, horizon)))
+    return None if checkpoints is None else tuple(map(int, checkpoint_rounds(checkpoints, horizon)))
 
 
 def _range(seeds: int | range) -> range:
     if not isinstance(seeds, range):
-        return range(_whole("seeds", seeds, 1, 2**32))
+        return range(whole("seeds", seeds, 1, 2**32))
     if seeds.step != 1 or not seeds or seeds.start < 0 or seeds.stop > 2**32:
         raise ValueError(f"seeds is a count or a range of steps of 1 within [0, 2^32), got {seeds}")
     return seeds

@@ -48,11 +48,11 @@ class AdversarialBandit:
         if given is None or not (self.prefix is None or isinstance(self.prefix, np.ndarray)):
             return  # traced, or put together by JAX
         ours = isinstance(self.table, np.ndarray) and given.dtype == np.float32
-        if self.prefix is None or not ours:
+        if fresh := self.prefix is None or not ours:
             _check_table(given, self.table)
         elif given.ndim != 2:
             return  # a stack of environments
-        object.__setattr__(self, "table", given.astype(np.float32))
+        object.__setattr__(self, "table", given.astype(np.float32, copy=fresh))
         object.__setattr__(self, "prefix", _prefix(self.table))
 
     @property

@@ -57,7 +57,7 @@ def build(
 
     Args:
       name: of one of `options`; kind: what to call them in messages; label: how the user calls it.
-      settings: field to value, as text; see `parse_value`.
+      settings: field to value, as text; see `parse_value`. Another of the `options` may be named.
       defaults: values for fields of these names that are left open and have no default.
 
     Raises:
@@ -73,14 +73,18 @@ def build(
     values = {field: _fit(make, field, parse_value(text)) for field, text in settings.items()}
     required = {f for f, p in parameters.items() if p.default is p.empty}
     values |= {f: v for f, v in defaults.items() if f in required and f not in values}
+    for field, value in values.items():
+        if isinstance(value, str) and value in options:  # a bandit inside another environment
+            values[field] = build(value, options, kind, {}, **defaults)
     missing = [field for field in parameters if field in required and field not in values]
     if missing:
         examples = " ".join(f"--set {field}={_example(field)}" for field in missing)
         raise UsageError(f"{label} needs {', '.join(missing)}: for example {examples}")
     try:
         return make(**values)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{label}: {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        text = str(error)
+        raise UsageError(text if text.startswith(label) else f"{label}: {text}") from error
 
 
 def parse_value(text: str) -> Any:
@@ -174,5 +178,10 @@ def _fit(make: Callable[..., Any], field: str, value: Any) -> Any:
 
 
 def _example(field: str) -> str:
-    known = {"means": "0.1,0.5,0.9", "num_arms": "10", "gap": "0.1", "horizon": "10000"}
+    known = {
+        "means": "0.1,0.5,0.9",
+        "num_arms": "10",
+        "gap": "0.1",
+        "bandit": "garivier_cappe_2011",
+    }
     return known.get(field, "...")

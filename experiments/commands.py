@@ -5,11 +5,13 @@ Whatever takes long to import is imported where it is used, so that help is ther
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -173,9 +175,12 @@ class Reproduce:
         )
         outcomes: list[Outcome] = []
         try:
-            engine.reproduce(selections, options, into=outcomes)
-        finally:  # after Ctrl-C the figures that are done are on the page too
-            page = _page(self.output, outcomes)
+            engine.reproduce(selections, options, partial(print, flush=True), outcomes)
+        except BaseException:  # Ctrl-C, a full disk: what is done goes on the page, if it can
+            with contextlib.suppress(OSError, ValueError):
+                _page(self.output, outcomes)
+            raise
+        page = _page(self.output, outcomes)
         print(f"\n{_tables(outcomes)}\n")
         failed = [f"{o.paper.name}/{o.figure.name}" for o in outcomes if o.errors]
         if failed:

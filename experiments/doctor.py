@@ -57,7 +57,7 @@ def _devices() -> list[Finding]:
     try:
         import jax
 
-        from ..core.executors import devices
+        from ..core.devices import devices
 
         found = devices()
     except Exception as error:  # a broken driver must not end the examination

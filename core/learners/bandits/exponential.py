@@ -241,7 +241,10 @@ class Exp3S:
     def _mixing(self):
         if self.mixing is not None:
             return self.mixing
-        num_arms, horizon = filled(self, "num_arms"), jnp.asarray(filled(self, "horizon"), jnp.float32)
+        num_arms, horizon = (
+            filled(self, "num_arms"),
+            jnp.asarray(filled(self, "horizon"), jnp.float32),
+        )
         hardness = math.log(num_arms) + jnp.log(horizon)
         if self.num_changes is not None:
             hardness = ((self.num_changes + 1) * hardness + math.e) / (math.e - 1)

@@ -10,15 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import noise as tapes
-from ...samplers import GammaShape, beta, beta_tape, gamma_shape
-
-
-class BetaState(NamedTuple):
-    """Posterior of each arm, [K], as the constants of the two gammas that a beta draw is made of:
-    for the draw, they change for the played arm only."""
-
-    successes: GammaShape
-    failures: GammaShape
+from ...samplers import GammaShape, beta_from, beta_tape, gamma_shape
 
 
 @flax.struct.dataclass
@@ -38,32 +30,32 @@ class ThompsonBeta:
         if not (len(self.prior) == 2 and min(self.prior) > 0 and np.all(np.isfinite(self.prior))):
             raise ValueError(f"prior is a pair (a, b) of positive numbers, got {self.prior!r}")
 
+    # State: the posteriors' a, then their b, [2 K], as constants of the gammas that a draw is made
+    # of; two entries change a round.
+
     def init(self, key):
-        ones = jnp.ones(self.num_arms or 0, jnp.float32)
-        return BetaState(*(gamma_shape(p * ones) for p in self.prior))
+        return gamma_shape(jnp.repeat(jnp.float32(self.prior), self.num_arms or 0))
 
     def noise(self, key, num_rounds):
         return beta_tape(key, (num_rounds, self.num_arms or 0), below_one=min(self.prior) < 1)
 
     def act(self, state, observation, noise):
-        return tapes.argmax(beta(noise, state.successes, state.failures))
+        return tapes.argmax(beta_from(noise, state))
 
     def update(self, state, observation, arm, feedback):
-        reward = feedback.reward
-        return BetaState(_add(state.successes, arm, reward), _add(state.failures, arm, 1 - reward))
+        at = jnp.stack([arm, arm + self.num_arms])
+        seen = jnp.stack([feedback.reward, 1 - feedback.reward])
+        new = gamma_shape(_parameters(state)[at] + seen)
+        return jax.tree.map(lambda old, x: old.at[at].set(x), state, new)
 
     def recommend(self, state):
-        successes, failures = _counts(state.successes), _counts(state.failures)
-        return tapes.argmax(successes / (successes + failures))
+        a, b = jnp.split(_parameters(state), 2)
+        return tapes.argmax(a / (a + b))
 
 
-def _counts(shape: GammaShape) -> jax.Array:
-    return jnp.where(shape.boost > 0, shape.d - np.float32(2 / 3), shape.d + np.float32(1 / 3))
-
-
-def _add(shape: GammaShape, arm: jax.Array, amount: jax.Array) -> GammaShape:
-    new = gamma_shape(_counts(shape)[arm] + amount)
-    return jax.tree.map(lambda old, x: old.at[arm].set(x), shape, new)
+def _parameters(shape: GammaShape) -> jax.Array:
+    """What `gamma_shape` was given."""
+    return shape.d + jnp.where(shape.boost > 0, np.float32(-2 / 3), np.float32(1 / 3))
 
 
 class GaussianState(NamedTuple):
