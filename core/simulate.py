@@ -127,21 +127,19 @@ def simulate(
 def _run(env, learner, horizon, seeds, stops, root_seed, progress) -> Trace:
     environments = env.members if isinstance(env, Stacked) else (env,)
     learners = learner.members if isinstance(learner, Stacked) else (learner,)
-    stacked = _stack_leaves(environments), _stack_leaves(
-        [complete(member, environments[0], horizon) for member in learners]
-    )
+    learners = [complete(member, environments[0], horizon) for member in learners]
+    players = _merge(env, environments), _merge(learner, learners)
+    sizes = tuple(len(x.members) if isinstance(x, Stacked) else None for x in (env, learner))
+    runs = len(environments) * len(learners) * len(seeds)
     mesh = Mesh(np.array(devices()), ("seeds",))
-    padded = _pad(seeds, mesh.size * _LANES)
-    sharding = NamedSharding(mesh, P("seeds"))
-    numbers = jax.device_put(padded.astype(np.uint32), sharding)
+    numbers = _pad(seeds, mesh.size * _LANES).astype(np.uint32)
+    numbers = jax.device_put(numbers, NamedSharding(mesh, P("seeds")))
     root = noise.root(root_seed)
-    sizes = len(environments), len(learners)
-    runs = sizes[0] * sizes[1] * len(seeds)
     static = {"sizes": sizes, "mesh": mesh}
 
     start = time.perf_counter()
-    carry = _init(*stacked, numbers, root, num_stops=len(stops), **static)
-    step = partial(_advance, *stacked, numbers, root, stops.astype(np.int32), **static)
+    carry = _init(*players, numbers, root, num_stops=len(stops), **static)
+    step = partial(_advance, *players, numbers, root, stops.astype(np.int32), **static)
     carry = jax.block_until_ready(step(carry, 0, 0, 0))  # no round is played: this compiles
     compiled = time.perf_counter()
 
@@ -162,60 +160,86 @@ def _run(env, learner, horizon, seeds, stops, root_seed, progress) -> Trace:
     totals, values = jax.device_get(carry[-1])
     records = {name: _digits(x) for name, x in totals.items()} | values
     wall = time.perf_counter() - compiled
-    drop = tuple(i for i, x in enumerate((env, learner)) if not isinstance(x, Stacked))
-    metrics = {name: _arrange(x, drop, len(seeds)) for name, x in records.items()}
+    stacks = sum(size is not None for size in sizes)
+    metrics = {name: np.moveaxis(x[: len(seeds)], 0, stacks + 1) for name, x in records.items()}
     device = f"{mesh.devices.flat[0].platform} x {mesh.size}"
     return Trace(stops, seeds, metrics, compiled - start, wall, device, runs)
 
 
 # ---- the program ---------------------------------------------------------------------------
+#
+# Axes: s seeds, e stacked environments, l stacked learners; the last two only where there is a
+# stack. States have all of them in this order; noise has those of its player.
+
+
+def _lift(f, axes, sizes):
+    """vmap `f`, written for one run, over the axes that each of its arguments has."""
+    for axis in "les":  # innermost first
+        if sizes[axis] is not None:
+            lead = tuple(0 if axis in own else None for own in axes)
+            f = jax.vmap(f, in_axes=lead, axis_size=sizes[axis])
+    return f
+
+
+def _over_seeds(f, mesh, num_carries):
+    """Run `f(env, learner, numbers, *carries)` on every device with its share of the seeds."""
+    specs = (P(), P(), P("seeds"), *(P("seeds") for _ in range(num_carries)))
+    return jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=P("seeds"), check_vma=False)
 
 
 @partial(jax.jit, static_argnames=("num_stops", "sizes", "mesh"))
 def _init(env, learner, numbers, root, *, num_stops, sizes, mesh):
-    """Carry of a fresh run: per seed, environment and learner."""
+    """The carry of a fresh run: states, with the totals among them, and empty records."""
 
-    def one(number, env, learner):
+    def one(env, learner, number):
         key = noise.stream(root, number)
         states = (
             env.init(noise.stream(key, "environment")),
             learner.init(noise.stream(key, "learner")),
         )
-        totals = jax.tree.map(_zero_total, _metrics_shape(env, learner, key, states))
+        totals = jax.tree.map(_zero_total, _metrics_shape(env, learner, states))
         states = (*states, totals)
-        row = jax.eval_shape(partial(_record, env, learner), *states)
+        row = jax.eval_shape(partial(_record, env, learner), states)
         records = jax.tree.map(lambda x: jnp.zeros((num_stops, *x.shape), x.dtype), row)
         return states, records
 
-    return _over_runs(one, sizes, mesh)(numbers, env, learner)
+    def local(env, learner, numbers):
+        own = {"s": len(numbers), "e": sizes[0], "l": sizes[1]}
+        return _lift(one, ("e", "l", "s"), own)(env, learner, numbers)
+
+    return _over_seeds(local, mesh, 0)(env, learner, numbers)
 
 
 @partial(jax.jit, static_argnames=("sizes", "mesh"), donate_argnums=(5,))
 def _advance(env, learner, numbers, root, stops, carry, begin, index, until, *, sizes, mesh):
     """Play every run from round `begin` to round `until`, recording at stops[index], ..."""
 
-    def one(number, env, learner, carry):
-        key = noise.stream(root, number)
-        tapes = noise.stream(key, "environment noise"), noise.stream(key, "learner noise")
+    def local(env, learner, numbers, carry):
+        own = {"s": len(numbers), "e": sizes[0], "l": sizes[1]}
+        keys = jax.vmap(lambda number: noise.stream(root, number))(numbers)
+        play = _lift(_round, ("e", "l", "sel", "se", "sl"), own)
+        record = _lift(_record, ("e", "l", "sel"), own)
+        env_tape = _tape(env, "environment noise", "e", own, keys)
+        learner_tape = _tape(learner, "learner noise", "l", own, keys)
         # The environment's blocks never depend on the learner: all learners meet the same draws.
-        blocks = (long := _block(env)), min(_block(learner), long)
+        blocks = _block(env, sizes[0]), min(_block(env, sizes[0]), _block(learner, sizes[1]))
+
+        def while_before(end, body, loop):
+            return jax.lax.while_loop(lambda loop: loop[0] < end, body, loop)
 
         def play_long_block(loop):
             block = loop[0] // blocks[0]
             end = jnp.minimum((block + 1) * blocks[0], until)
-            tape = env.noise(noise.stream(tapes[0], block), blocks[0]), block * blocks[0]
-            return jax.lax.while_loop(
-                lambda loop: loop[0] < end, lambda loop: play_block(loop, tape, end), loop
-            )
+            row = env_tape(block, blocks[0])
+            return while_before(end, partial(play_block, row, end), loop)
 
-        def play_block(loop, env_tape, end):
+        def play_block(env_row, end, loop):
             block = loop[0] // blocks[1]
             end = jnp.minimum((block + 1) * blocks[1], end)
-            tape = learner.noise(noise.stream(tapes[1], block), blocks[1]), block * blocks[1]
+            learner_row = learner_tape(block, blocks[1])
 
-            def play_round(i, states):
-                env_noise, learner_noise = (_row(x, i - start) for x, start in (env_tape, tape))
-                return _round(env, learner, states, env_noise, learner_noise)
+            def play_round(t, states):
+                return play(env, learner, states, env_row(t), learner_row(t))
 
             def play_to_stop(loop):
                 t, index, states, records = loop
@@ -224,20 +248,57 @@ def _advance(env, learner, numbers, root, stops, carry, begin, index, until, *, 
                 hit = stop == stops[index]
                 records = jax.lax.cond(
                     hit,
-                    lambda: _write(records, index, _record(env, learner, *states)),
+                    lambda: write(records, index, record(env, learner, states)),
                     lambda: records,
                 )
                 return stop, index + hit, states, records
 
-            return jax.lax.while_loop(lambda loop: loop[0] < end, play_to_stop, loop)
+            return while_before(end, play_to_stop, loop)
+
+        def write(records, index, row):
+            at = (*([slice(None)] * sum(size is not None for size in own.values())), index)
+            return jax.tree.map(lambda x, new: x.at[at].set(new), records, row)
 
         loop = jnp.int32(begin), jnp.int32(index), *carry
-        return jax.lax.while_loop(lambda loop: loop[0] < until, play_long_block, loop)[2:]
+        return while_before(until, play_long_block, loop)[2:]
 
-    return _over_runs(one, sizes, mesh)(numbers, env, learner, carry)
+    return _over_seeds(local, mesh, 1)(env, learner, numbers, carry)
+
+
+def _tape(player, name, axis, sizes, keys):
+    """Function (block, rounds) -> function t -> the noise of round t, of all runs."""
+    keys = jax.vmap(lambda key: noise.stream(key, name))(keys)
+    lead = 1 + (sizes[axis] is not None)
+
+    def block_of(block, rounds):
+        def draw(player, key):
+            return player.noise(noise.stream(key, block), rounds)
+
+        tape = _lift(draw, (axis, "s"), sizes | {a: None for a in "el" if a != axis})(player, keys)
+        return lambda t: jax.tree.map(
+            lambda x: jax.lax.dynamic_index_in_dim(x, t - block * rounds, lead, keepdims=False),
+            tape,
+        )
+
+    return block_of
+
+
+def _block(player, stacked: int | None) -> int:
+    """How many rounds of a player's noise to draw at once: a power of two from 8 to BLOCK."""
+    if stacked is not None:
+        player = jax.tree.map(lambda x: x[0], player)
+    size = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(_noise(player)))
+    return 2 ** max(3, min(int(math.log2(_TAPE / max(size, 1))), int(math.log2(BLOCK))))
+
+
+def _noise(player):
+    """Shapes of one round's noise."""
+    tape = jax.eval_shape(lambda: player.noise(noise.root(0), 1))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), tape)
 
 
 def _round(env, learner, states, env_noise, learner_noise):
+    """One round of one run."""
     env_state, learner_state, totals = states
     observation = env.observe(env_state, env_noise)
     action = learner.act(learner_state, observation, learner_noise)
@@ -249,8 +310,9 @@ def _round(env, learner, states, env_noise, learner_noise):
     return env_state, learner_state, totals
 
 
-def _record(env, learner, env_state, learner_state, totals):
+def _record(env, learner, states):
     """One row of metrics: the totals, and what the environment evaluates."""
+    env_state, learner_state, totals = states
     values = env.evaluate(env_state, learner.recommend(learner_state))
     twice = sorted(totals.keys() & values.keys())
     if twice:
@@ -258,53 +320,18 @@ def _record(env, learner, env_state, learner_state, totals):
     return totals, values
 
 
-def _metrics_shape(env, learner, key, states):
-    def one_round():
-        env_noise, learner_noise = _row(env.noise(key, 1), 0), _row(learner.noise(key, 1), 0)
+def _metrics_shape(env, learner, states):
+    def one_round(env_noise, learner_noise):
         observation = env.observe(states[0], env_noise)
         action = learner.act(states[1], observation, learner_noise)
         return env.step(states[0], action, env_noise)[2]
 
-    return jax.eval_shape(one_round)
-
-
-def _over_runs(one, sizes, mesh):
-    """vmap `one(number, env, learner[, carry])` over learners, environments and seeds, the seeds
-    sharded over the mesh. Results, and the carry, have leading axes [seed, env, learner]."""
-
-    def local(numbers, env, learner, *carry):
-        axes = (0,) * len(carry)
-        f = jax.vmap(one, in_axes=(None, None, 0, *axes), axis_size=sizes[1])
-        f = jax.vmap(f, in_axes=(None, 0, None, *axes), axis_size=sizes[0])
-        f = jax.vmap(f, in_axes=(0, None, None, *axes))
-        return f(numbers, env, learner, *carry)
-
-    def sharded(numbers, env, learner, *carry):
-        specs = (P("seeds"), P(), P(), *(P("seeds") for _ in carry))
-        f = jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=P("seeds"), check_vma=False)
-        return f(numbers, env, learner, *carry)
-
-    return sharded
+    return jax.eval_shape(one_round, _noise(env), _noise(learner))
 
 
 @jax.jit
 def _all_finite(records):
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(records)]))
-
-
-def _block(player) -> int:
-    """How many rounds of a player's noise to draw at once: a power of two from 8 to BLOCK."""
-    shape = jax.eval_shape(lambda: player.noise(noise.root(0), 1))
-    size = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shape))
-    return 2 ** max(3, min(int(math.log2(_TAPE / max(size, 1))), int(math.log2(BLOCK))))
-
-
-def _row(tape, i):
-    return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, 0, keepdims=False), tape)
-
-
-def _write(records, index, row):
-    return jax.tree.map(lambda x, r: x.at[index].set(r), records, row)
 
 
 # ---- totals that do not lose digits --------------------------------------------------------
@@ -313,7 +340,7 @@ def _write(records, index, row):
 def _zero_total(shape):
     if jnp.issubdtype(shape.dtype, jnp.integer):
         return jnp.zeros(shape.shape, shape.dtype)
-    return jnp.zeros((2, *shape.shape), shape.dtype)
+    return jnp.zeros((*shape.shape, 2), shape.dtype)
 
 
 def _add(total, x):
@@ -321,10 +348,10 @@ def _add(total, x):
     (Knuth's two-sum). Integers are added as they are."""
     if jnp.issubdtype(total.dtype, jnp.integer):
         return total + x
-    high, low = total[0], total[1]
+    high, low = total[..., 0], total[..., 1]
     s = high + x
     part = s - high
-    return jnp.stack([s, low + ((high - (s - part)) + (x - part))])
+    return jnp.stack([s, low + ((high - (s - part)) + (x - part))], axis=-1)
 
 
 # ---- host side -----------------------------------------------------------------------------
@@ -332,17 +359,13 @@ def _add(total, x):
 
 def _digits(x: np.ndarray) -> np.ndarray:
     """A recorded total as one float64 number."""
-    if np.issubdtype(x.dtype, np.integer):
-        return x
-    return x[:, :, :, :, 0].astype(np.float64) + x[:, :, :, :, 1]
+    return x if np.issubdtype(x.dtype, np.integer) else x.astype(np.float64).sum(axis=-1)
 
 
-def _arrange(x: np.ndarray, drop: tuple[int, ...], num_seeds: int) -> np.ndarray:
-    """[S, E, L, C, ...] as it lies on the devices to [(E,) (L,) C, S, ...]."""
-    return np.squeeze(np.moveaxis(x[:num_seeds], 0, 3), drop)
-
-
-def _stack_leaves(members: Sequence[Any]) -> Any:
+def _merge(given: Any, members: Sequence[Any]) -> Any:
+    """One player, or the members of a stack with their parameters stacked."""
+    if not isinstance(given, Stacked):
+        return members[0]
     return jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *members)
 
 

@@ -142,13 +142,14 @@ class BetaBandit(FixedMeans):
             set_means(self, "strictly between 0 and 1", lambda x: (x > 0) & (x < 1))
             set_positive(self, "concentration")
 
-    def noise(self, key: Key, num_rounds: int) -> samplers.BetaTape:
-        return samplers.beta_tape(key, (num_rounds,))
+    def noise(self, key: Key, num_rounds: int) -> samplers.GammaTape:
+        return samplers.beta_tape(key, (num_rounds, 1))
 
     def reward(self, noise, arm: Any = ...) -> jax.Array:
-        mean = jnp.asarray(self.means)[arm]
-        concentration = jnp.asarray(self.concentration)[arm]
-        return samplers.beta(noise, mean * concentration, (1 - mean) * concentration)
+        mean = jnp.asarray(self.means)[arm, None]
+        concentration = jnp.asarray(self.concentration)[arm, None]
+        a, b = mean * concentration, (1 - mean) * concentration
+        return samplers.beta(noise, a, b)[..., 0]
 
 
 # ---- parameters ----------------------------------------------------------------------------

@@ -60,10 +60,11 @@ def linear_gaps(num_arms: int, high: float = 0.9, low: float = 0.1) -> Bernoulli
 
 
 def auer_2002(number: int) -> BernoulliBandit:
-    """Distributions 1 to 3 (two arms) and 11 to 14 (ten arms): Auer, Cesa-Bianchi and Fischer,
-    "Finite-time analysis of the multiarmed bandit problem", Machine Learning 2002, Section 4.
+    """Distributions 1 to 3 (two arms) and 11 to 14 (ten arms) of Auer et al. 2002.
 
-    There are seven: the paper skips 4 to 10. From memory, checked against later reproductions.
+    Auer, Cesa-Bianchi and Fischer, "Finite-time analysis of the multiarmed bandit problem",
+    Machine Learning 2002, Section 4. There are seven: the paper skips 4 to 10. From memory,
+    checked against later reproductions.
 
     Raises:
       ValueError: no distribution of that number.
@@ -109,10 +110,9 @@ def worst_gap(
 
 
 def lower_bound(num_arms: int, horizon: int, best: int = 0, scale: float = 0.5) -> BernoulliBandit:
-    """One arm (`best`) of mean 1/2 + gap, the others 1/2, with gap = scale sqrt(K / T), at most
-    1/2: too small to be found in T rounds.
+    """One arm (`best`) of mean 1/2 + gap, the others 1/2, with gap = scale sqrt(K / T).
 
-    The family of the lower bound c sqrt(K T): Slivkins, "Introduction to Multi-Armed Bandits",
+    At most 1/2. Too small to be found in T rounds: the family of the lower bound c sqrt(K T): Slivkins, "Introduction to Multi-Armed Bandits",
     2019, Section 2.1 and Theorem 2.1; Auer, Cesa-Bianchi, Freund and Schapire, "The nonstochastic
     multiarmed bandit problem", SIAM J. Computing 2002, Theorem 5.1. The bound holds on average over
     the choice of `best`: use `HiddenBestArm(lower_bound(...))`, or all K members.
@@ -154,8 +154,9 @@ class HiddenState(NamedTuple):
 
 @flax.struct.dataclass
 class HiddenBestArm:
-    """`bandit` with its arms shown in an order that each seed draws afresh, so that no learner
-    gains from the numbers of the arms, by breaking ties downwards for one.
+    """`bandit` with its arms in an order that each seed draws.
+
+    No learner gains from the numbers of the arms then, by breaking ties downwards for one.
 
     Metrics are those of the bandit, `pulls` too: in its own order, where arm 0 may be the best.
 
@@ -250,8 +251,9 @@ class DrawnMeans:
 
 @flax.struct.dataclass
 class RandomMeans(DrawnMeans):
-    """`bandit` with means drawn by each seed, independent and uniform on (low, high); those given
-    to `bandit` only say how many arms there are.
+    """`bandit` with means that each seed draws, independent and uniform on (low, high).
+
+    The means given to `bandit` only say how many arms there are.
 
     Raises:
       ValueError: a bandit without means; low not below high; for a bandit with rewards in [0, 1],
@@ -283,8 +285,10 @@ class RandomMeans(DrawnMeans):
 
 @flax.struct.dataclass
 class BetaMeans(DrawnMeans):
-    """`bandit` with means drawn by each seed, independent, from Beta(a, b); those given to
-    `bandit` only say how many arms there are. Kept inside [2^-24, 1 - 2^-24].
+    """`bandit` with means that each seed draws, independent, from Beta(a, b).
+
+    The means given to `bandit` only say how many arms there are; those drawn are kept inside
+    [2^-24, 1 - 2^-24].
 
     Raises:
       ValueError: a bandit without means; a or b not positive.

@@ -3,7 +3,7 @@
 check_environment(MyBandit([0.4, 0.6]))
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -37,48 +37,69 @@ class Scripted:
 
 def scripted_arms(num_arms: int, num_rounds: int) -> np.ndarray:
     """The arms that `Scripted` plays."""
-    t = np.arange(num_rounds)
+    t = np.arange(num_rounds, dtype=np.int32)
     return (t + t // 7) % num_arms
 
 
-def key(seed: int):
+def pulls_before(arms: np.ndarray, num_arms: int) -> np.ndarray:
+    """How often each arm was played before each round, [rounds, K]."""
+    played = arms[:, None] == np.arange(num_arms)
+    return np.cumsum(played, axis=0) - played
+
+
+def key(seed):
+    """The key that the seed's environment was given by `play`."""
     return noise.stream(noise.root(5), seed)
 
 
+class Played(NamedTuple):
+    """What happened when the arms `Scripted` plays were played, for the seeds 0, 1, ..."""
+
+    first: Any  # [seeds, ...] states
+    last: Any
+    tape: Any  # [seeds, rounds, ...]
+    feedback: Any  # [seeds, rounds, ...]
+    metrics: Any  # [seeds, rounds]
+    reports: dict  # [seeds, rounds, ...], what `evaluate` says before each round, of arm 0
+
+
+def play(env: Any, num_rounds: int = 60, num_seeds: int = 3) -> Played:
+    arms = scripted_arms(env.num_arms, num_rounds)
+    return jax.device_get(_play(env, jnp.arange(num_seeds, dtype=jnp.uint32), jnp.asarray(arms)))
+
+
 @jax.jit
-def play(env: Any, key: Any, arms: jax.Array):
-    """Play `arms` in turn: the initial and final states, the tape, feedback and metrics of every
-    round, and what the environment evaluates with a recommendation of arm 0."""
-    first = env.init(noise.stream(key, "init"))
-    tape = env.noise(noise.stream(key, "noise"), len(arms))
+def _play(env, seeds, arms):
+    def one(seed):
+        first = env.init(noise.stream(key(seed), "init"))
+        tape = env.noise(noise.stream(key(seed), "noise"), len(arms))
 
-    def play_round(state, now):
-        arm, draw = now
-        state, feedback, metrics = env.step(state, arm, draw)
-        return state, (feedback, metrics)
+        def play_round(state, now):
+            report = env.evaluate(state, 0)
+            state, feedback, metrics = env.step(state, *now)
+            return state, (feedback, metrics, report)
 
-    last, (feedback, metrics) = jax.lax.scan(play_round, first, (jnp.asarray(arms), tape))
-    return first, last, tape, feedback, metrics, env.evaluate(last, 0)
+        last, history = jax.lax.scan(play_round, first, (arms, tape))
+        return Played(first, last, tape, *history)
+
+    return jax.vmap(one)(seeds)
 
 
 def check_environment(env: Any, num_rounds: int = 60, num_seeds: int = 3) -> None:
     """Hold an environment to the contract of `core.protocol`.
 
     - Its parameters are NumPy arrays or numbers, survive being taken apart, and stack.
-    - Noise has a leading axis of rounds; `observe` and `evaluate` change nothing.
-    - `step` is traced once for all rounds: no shape, dtype or weak type drifts.
+    - Noise has a leading axis of rounds; `observe` needs no more than the state and a draw.
+    - `step` is traced once for all rounds: no shape, dtype or weak type drifts. It is a function:
+      the same arguments give the same results.
     - Played round by round or under scan and vmap: the same states, feedback and metrics.
-    - Metrics of `step` are finite scalars; pulls add up to the rounds played; nothing is regretted
-      before the first round.
+    - Metrics are finite, those of `step` scalars; pulls add up to the rounds played; nothing is
+      regretted before the first round.
     """
     arms = scripted_arms(env.num_arms, num_rounds)
     _check_parameters(env)
-    keys = jnp.stack([key(seed) for seed in range(num_seeds)])
-    batch = jax.vmap(play, in_axes=(None, 0, None))(env, keys, arms)
-    seed = num_seeds - 1
-    first, last, tape, feedback, metrics, report = jax.tree.map(lambda x: x[seed], batch)
-
-    for x in jax.tree.leaves(tape):
+    played: Played = jax.tree.map(lambda x: x[-1], play(env, num_rounds, num_seeds))
+    for x in jax.tree.leaves(played.tape):
         assert x.shape[0] == num_rounds, f"noise needs a leading axis of rounds, got {x.shape}"
 
     traces = 0
@@ -90,31 +111,27 @@ def check_environment(env: Any, num_rounds: int = 60, num_seeds: int = 3) -> Non
         env.observe(state, draw)
         return env.step(state, arm, draw)
 
-    state, seen = first, []
-    for t in range(num_rounds):
-        draw = jax.tree.map(lambda x, t=t: x[t], tape)
-        state, *outcome = one_round(env, state, jnp.int32(arms[t]), draw)
-        seen.append(outcome)
+    state, outcomes = played.first, []
+    for t in [0, *range(num_rounds)]:
+        draw = jax.tree.map(lambda x, t=t: x[t], played.tape)
+        before = played.first if t == 0 else state
+        state, *outcome = one_round(env, before, arms[t], draw)
+        outcomes.append(outcome)
     assert traces == 1, f"step was traced {traces} times"
-    again = one_round(env, first, jnp.int32(arms[0]), jax.tree.map(lambda x: x[0], tape))
-    assert_same(list(again[1:]), seen[0], exact=True)
-    assert_same([feedback, metrics], jax.tree.map(lambda *x: np.stack(x), *seen))
-    assert_same(last, state)
+    assert_same(outcomes[0], outcomes[1], exact=True)
+    together = jax.tree.map(lambda *x: np.stack(x), *outcomes[1:])
+    assert_same([played.feedback, played.metrics], together)
+    assert_same(played.last, state)
 
-    for name, x in jax.tree_util.tree_leaves_with_path(metrics):
+    for name, x in played.metrics.items():
         assert x.shape == (num_rounds,), f"metric {name} of step is not a scalar"
-    for x in jax.tree.leaves((feedback, metrics, report)):
+    for x in jax.tree.leaves((played.feedback, played.metrics, played.reports)):
         assert np.all(np.isfinite(x))
-
-    evaluate = jax.jit(lambda env, state, arm: env.evaluate(state, arm))
-    assert_same(evaluate(env, state, 0), report)
-    at_start = evaluate(env, first, 0)
-    for name, x in at_start.items():
-        assert x.shape == report[name].shape and x.dtype == report[name].dtype
-        assert not name.endswith("regret") or name == "simple_regret" or x == 0, name
-    if "pulls" in report:
-        assert report["pulls"].shape == (env.num_arms,)
-        assert report["pulls"].sum() == num_rounds and at_start["pulls"].sum() == 0
+    for name, x in played.reports.items():
+        assert not name.endswith("regret") or name == "simple_regret" or x[0] == 0, name
+    if "pulls" in played.reports:
+        assert played.reports["pulls"].shape == (num_rounds, env.num_arms)
+        np.testing.assert_array_equal(played.reports["pulls"].sum(axis=1), np.arange(num_rounds))
 
 
 def _check_parameters(env) -> None:

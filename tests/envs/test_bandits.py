@@ -14,7 +14,14 @@ import regrax.envs as envs
 from regrax.core import samplers
 from regrax.core.simulate import simulate
 from regrax.envs import bandits
-from regrax.tests.envs.conformance import Scripted, check_environment, key, play, scripted_arms
+from regrax.tests.envs.conformance import (
+    Scripted,
+    check_environment,
+    key,
+    play,
+    pulls_before,
+    scripted_arms,
+)
 
 MEANS = [0.1, 0.75, 0.3, 0.7]
 BANDITS = {
@@ -32,23 +39,29 @@ def test_conformance(name):
 
 @pytest.mark.parametrize("name", BANDITS)
 def test_a_history_agrees_with_numpy(name):
-    env, arms = BANDITS[name], scripted_arms(4, 200)
-    _, state, tape, feedback, metrics, report = play(env, key(0), arms)
+    env, arms = BANDITS[name], scripted_arms(4, 60)
+    played = play(env)
     means = env.means.astype(np.float64)
     if name == "bernoulli":
-        rewards = (np.asarray(tape) < env.means[arms]).astype(np.float64)
+        rewards = (played.tape < env.means[arms]).astype(np.float64)
     elif name == "gaussian":
-        rewards = means[arms] + env.scales[arms] * np.asarray(tape, np.float64)
+        rewards = means[arms] + env.scales[arms] * played.tape.astype(np.float64)
     else:
-        c = np.float32(0.8)
-        rewards = samplers.beta(tape, env.means[arms] * c, (1 - env.means[arms]) * c)
-    np.testing.assert_allclose(feedback.reward, rewards, rtol=1e-5, atol=1e-6)
-    assert metrics == {}
-    pulls = np.bincount(arms, minlength=4)
-    np.testing.assert_array_equal(report["pulls"], pulls)
-    gaps = means.max() - means
-    np.testing.assert_allclose(report["regret"], np.sum(pulls * gaps), rtol=1e-6)
-    np.testing.assert_allclose(report["simple_regret"], gaps[0], rtol=1e-6)
+        mean, c = env.means[arms, None], np.float32(0.8)
+        rewards = jax.jit(samplers.beta)(played.tape, mean * c, (1 - mean) * c)[..., 0]
+    np.testing.assert_allclose(played.feedback.reward, rewards, rtol=1e-5, atol=1e-6)
+    assert played.metrics == {}
+    pulls, gaps = pulls_before(arms, 4), means.max() - means
+    for seed in range(3):
+        report = {name: x[seed] for name, x in played.reports.items()}
+        np.testing.assert_array_equal(report["pulls"], pulls)
+        np.testing.assert_allclose(report["regret"], pulls @ gaps, rtol=1e-6)
+        np.testing.assert_allclose(report["simple_regret"], gaps[0], rtol=1e-6)
+
+
+@partial(jax.jit, static_argnums=2)
+def first_arm(env, key, n):
+    return env.reward(env.noise(key, n), 0)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +77,7 @@ def test_a_history_agrees_with_numpy(name):
 )
 def test_rewards_have_the_stated_mean_and_variance(env, law):
     n = 100_000
-    draw = jax.jit(lambda key: env.reward(env.noise(key, n), 0))
-    x = np.asarray(draw(key(1)), np.float64)
+    x = np.asarray(first_arm(env, key(1), n), np.float64)
     variance = law.var()
     fourth = float(law.stats(moments="k")) * variance**2 + 3 * variance**2
     assert abs(x.mean() - law.mean()) < SIGMAS * np.sqrt(variance / n)
@@ -74,19 +86,23 @@ def test_rewards_have_the_stated_mean_and_variance(env, law):
 
 
 def test_certain_rewards_are_certain():
-    env = envs.BernoulliBandit([0.0, 1.0])
-    *_, feedback, _, _ = play(env, key(2), np.arange(1000) % 2)
-    np.testing.assert_array_equal(feedback.reward, np.arange(1000) % 2)
+    env, u = envs.BernoulliBandit([0.0, 1.0]), np.float32([2**-24, 0.5, 1 - 2**-24])
+    np.testing.assert_array_equal(env.reward(u, 0), np.zeros(3))
+    np.testing.assert_array_equal(env.reward(u, 1), np.ones(3))
 
 
 @pytest.mark.parametrize("name", BANDITS)
 def test_rewards_of_all_arms_agree_with_the_arm_played(name):
     env = BANDITS[name]
-    row = env.noise(key(3), 4)
-    rewards = env.rewards(env.init(key(3)), row)
-    for arm in range(4):
-        alone = env.reward(jax.tree.map(lambda x, arm=arm: x[arm], row), arm)
-        np.testing.assert_allclose(rewards[arm], alone, rtol=1e-6)
+
+    @jax.jit
+    def all_and_each(row):
+        return env.rewards(None, row), jax.lax.map(
+            lambda now: env.reward(*now), (row, jnp.arange(4))
+        )
+
+    together, alone = all_and_each(env.noise(key(3), 4))
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
 
 
 # ---- regret --------------------------------------------------------------------------------
@@ -97,11 +113,11 @@ def regret(env, pulls):
     return env.evaluate(bandits.BanditState(pulls), 0)["regret"]
 
 
-@pytest.mark.parametrize("num_arms", [1, 2, 10, 100, 1000])
+@pytest.mark.parametrize("num_arms", [2, 100, 1000])
 def test_regret_is_the_float64_value_rounded_even_after_many_rounds(num_arms):
     rng = np.random.default_rng(num_arms)
     for kind in ("wide", "close", "closer than float32 can tell"):
-        width = {"wide": 1, "close": 1e-4}.get(kind, 1e-9)
+        width = {"wide": 0.7, "close": 1e-4}.get(kind, 1e-9)
         means = 0.7 - width * rng.random(num_arms)
         pulls = rng.multinomial(10**7, rng.dirichlet(np.full(num_arms, 0.1))).astype(np.int32)
         exact = np.sum(pulls * (means.max() - means))
@@ -175,7 +191,8 @@ def test_parameters_are_numpy_float32_and_a_replaced_field_is_settled_too():
     env = env.replace(means=np.array([0.1, 0.2, 0.3]))
     for x in (env.means, env.scales, env.rest):
         assert isinstance(x, np.ndarray) and x.dtype == np.float32
-    np.testing.assert_array_equal(env.means + env.rest.astype(float), np.array([0.1, 0.2, 0.3]))
+    exact = env.means.astype(np.float64) + env.rest
+    np.testing.assert_allclose(exact, [0.1, 0.2, 0.3], rtol=2**-47)
     assert repr(envs.BernoulliBandit([0.5])) == "BernoulliBandit(means=array([0.5], dtype=float32))"
 
 

@@ -8,15 +8,21 @@ import scipy.stats as sps
 
 import regrax.envs as envs
 from regrax.core.simulate import simulate, stack
-from regrax.tests.envs.conformance import Scripted, check_environment, key, play, scripted_arms
+from regrax.tests.envs.conformance import (
+    Scripted,
+    check_environment,
+    key,
+    play,
+    pulls_before,
+    scripted_arms,
+)
 
 BANDIT = envs.BernoulliBandit([0.9, 0.5, 0.2])
 DRAWN = {
     "hidden": envs.HiddenBestArm(BANDIT),
     "hidden piecewise": envs.HiddenBestArm(envs.stochastically_constrained(3, 0.2, 60)),
     "uniform": envs.RandomMeans(BANDIT, 0.2, 0.8),
-    "uniform gaussian": envs.RandomMeans(envs.GaussianBandit([0, 0]), -2, 2),
-    "beta": envs.BetaMeans(envs.BetaBandit([0.5] * 3), 2, 5),
+    "beta": envs.BetaMeans(BANDIT, 2, 5),
 }
 
 
@@ -38,12 +44,14 @@ def test_means_follow_the_prior():
 
 
 def test_regret_is_that_of_the_means_drawn():
-    arms = scripted_arms(3, 50)
-    first, _, tape, feedback, _, report = play(DRAWN["uniform"], key(4), arms)
-    means = np.asarray(first.bandit.means)
-    np.testing.assert_array_equal(feedback.reward, np.asarray(tape) < means[arms])
-    pulls = np.bincount(arms, minlength=3)
-    np.testing.assert_allclose(report["regret"], np.sum(pulls * (means.max() - means)), rtol=1e-6)
+    arms = scripted_arms(3, 60)
+    played = play(DRAWN["uniform"])
+    means = played.first.bandit.means
+    assert len(np.unique(means)) == 9
+    np.testing.assert_array_equal(played.feedback.reward, played.tape < means[:, arms])
+    gaps = means.max(axis=1, keepdims=True).astype(np.float64) - means
+    exact = gaps @ pulls_before(arms, 3).T
+    np.testing.assert_allclose(played.reports["regret"], exact, rtol=1e-6)
 
 
 def test_hidden_arms_are_in_every_order_equally_often():
@@ -54,23 +62,38 @@ def test_hidden_arms_are_in_every_order_equally_often():
 
 
 def test_hidden_arms_keep_their_rewards_and_metrics():
-    arms = scripted_arms(3, 90)
-    first, _, tape, feedback, _, report = play(DRAWN["hidden"], key(1), arms)
-    order = np.asarray(first.order)
-    np.testing.assert_array_equal(feedback.reward, np.asarray(tape) < BANDIT.means[order[arms]])
-    pulls = np.bincount(order[arms], minlength=3)
-    np.testing.assert_array_equal(report["pulls"], pulls)
-    np.testing.assert_allclose(report["regret"], np.sum(pulls * [0, 0.4, 0.7]), rtol=1e-6)
-    np.testing.assert_allclose(report["simple_regret"], [0, 0.4, 0.7][order[0]], rtol=1e-6)
+    arms = scripted_arms(3, 60)
+    played = play(DRAWN["hidden"])
+    for seed in range(3):
+        order = played.first.order[seed]
+        rewards = played.tape[seed] < BANDIT.means[order[arms]]
+        np.testing.assert_array_equal(played.feedback.reward[seed], rewards)
+        report = {name: x[seed] for name, x in played.reports.items()}
+        pulls = pulls_before(order[arms], 3)
+        np.testing.assert_array_equal(report["pulls"], pulls)
+        np.testing.assert_allclose(report["regret"], pulls @ [0, 0.4, 0.7], rtol=1e-6)
+        np.testing.assert_allclose(report["simple_regret"], [0, 0.4, 0.7][order[0]], rtol=1e-6)
 
 
 def test_hidden_arms_show_the_rewards_of_all_arms_in_their_order():
     env = DRAWN["hidden"]
-    state = env.init(key(7))
-    row = env.noise(key(8), 3)
-    rewards = env.rewards(state, row)
-    for arm in range(3):
-        assert env.step(state, arm, row[arm])[1].reward == rewards[arm]
+
+    @jax.jit
+    def all_and_each(key):
+        state, row = env.init(key), env.noise(key, 3)
+        each = [env.step(state, arm, row[arm])[1].reward for arm in range(3)]
+        return env.rewards(state, row), jnp.stack(each)
+
+    for seed in range(20):
+        together, alone = all_and_each(key(seed))
+        np.testing.assert_array_equal(together, alone)
+
+
+def test_gaussian_means_are_drawn_outside_the_unit_interval():
+    env = envs.RandomMeans(envs.GaussianBandit([0, 0], [1, 2]), -2, 2)
+    drawn = many(env, 100).bandit
+    assert drawn.means.min() < -1 and drawn.means.max() > 1
+    np.testing.assert_array_equal(drawn.scales, np.tile(np.float32([1, 2]), (100, 1)))
 
 
 def test_named_instances():

@@ -88,8 +88,8 @@ class DiscountedUCB:
 
 
 class SlidingWindowState(NamedTuple):
-    arms: jax.Array  # [window] int32, the arms of the last rounds, a ring
-    rewards: jax.Array  # [window] their rewards
+    arms: jax.Array  # [window + 1] int32, the arms of the last rounds, a ring
+    rewards: jax.Array  # [window + 1] their rewards
     pulls: jax.Array  # [K] int32, plays within the window
     totals: jax.Array  # [K] rewards within the window
     lows: jax.Array  # [K] what rounding took from the totals
@@ -132,8 +132,8 @@ class SlidingWindowUCB:
     def init(self, key):
         num_arms = filled(self, "num_arms")
         return SlidingWindowState(
-            jnp.zeros(self.window, jnp.int32),
-            jnp.zeros(self.window, jnp.float32),
+            jnp.zeros(self.window + 1, jnp.int32),
+            jnp.zeros(self.window + 1, jnp.float32),
             jnp.zeros(num_arms, jnp.int32),
             jnp.zeros(num_arms, jnp.float32),
             jnp.zeros(num_arms, jnp.float32),
@@ -152,14 +152,18 @@ class SlidingWindowUCB:
 
     def update(self, state, observation, arm, feedback):
         reward = jnp.asarray(feedback.reward, jnp.float32)
-        at = state.rounds % self.window
+        # The ring has one place more than the window, so that what leaves is read after the write:
+        # read before it, XLA copies the ring in every round.
+        at = state.rounds % (self.window + 1)
+        arms, rewards = state.arms.at[at].set(arm), state.rewards.at[at].set(reward)
+        oldest = (state.rounds + 1) % (self.window + 1)
         full = state.rounds >= self.window
-        gone, gone_reward = state.arms[at], jnp.where(full, state.rewards[at], 0)
+        gone, gone_reward = arms[oldest], jnp.where(full, rewards[oldest], 0)
         totals, lows = _add(state.totals, state.lows, gone, -gone_reward)
         totals, lows = _add(totals, lows, arm, reward)
         return SlidingWindowState(
-            state.arms.at[at].set(arm),
-            state.rewards.at[at].set(reward),
+            arms,
+            rewards,
             state.pulls.at[gone].add(-full.astype(jnp.int32)).at[arm].add(1),
             totals,
             lows,

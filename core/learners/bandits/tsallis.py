@@ -7,10 +7,20 @@ from typing import Any, NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ... import noise as tapes
 from .exponential import SMALLEST, settle
 from .ucb import filled, require
+
+
+def _sum_pair(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Sums of two arrays [K]. One pass, for few arms: on a CPU `jnp.sum` is five times slower
+    here, but for many it does not add up one by one, which keeps more digits."""
+    if x.shape[-1] > 64:
+        return jnp.sum(x), jnp.sum(y)
+    zero = np.zeros((), x.dtype)
+    return jax.lax.reduce((x, y), (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), (0,))
 
 
 def tsallis_weights(lags: jax.Array) -> jax.Array:
@@ -31,8 +41,8 @@ def tsallis_weights(lags: jax.Array) -> jax.Array:
     for _ in range(2 + len(str(lags.shape[-1] - 1))):
         inverse = 1 / (lags + y)
         square = inverse * inverse
-        total = jnp.sum(square)
-        y = y + total * (jnp.sqrt(total) - 1) / jnp.sum(square * inverse)
+        total, slope = _sum_pair(square, square * inverse)
+        y = y + total * (jnp.sqrt(total) - 1) / slope
     inverse = 1 / (lags + y)
     return inverse * inverse
 

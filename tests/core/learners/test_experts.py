@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from regrax.core import noise
 from regrax.core.learners.experts import Hedge
 from regrax.core.protocol import FullFeedback
