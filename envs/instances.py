@@ -112,10 +112,11 @@ def worst_gap(
 def lower_bound(num_arms: int, horizon: int, best: int = 0, scale: float = 0.5) -> BernoulliBandit:
     """One arm (`best`) of mean 1/2 + gap, the others 1/2, with gap = scale sqrt(K / T).
 
-    At most 1/2. Too small to be found in T rounds: the family of the lower bound c sqrt(K T): Slivkins, "Introduction to Multi-Armed Bandits",
-    2019, Section 2.1 and Theorem 2.1; Auer, Cesa-Bianchi, Freund and Schapire, "The nonstochastic
-    multiarmed bandit problem", SIAM J. Computing 2002, Theorem 5.1. The bound holds on average over
-    the choice of `best`: use `HiddenBestArm(lower_bound(...))`, or all K members.
+    The gap, at most 1/2, is too small to be found in T rounds: the family of the lower bound
+    c sqrt(K T). Slivkins, "Introduction to Multi-Armed Bandits", 2019, Section 2.1 and Theorem 2.1;
+    Auer, Cesa-Bianchi, Freund and Schapire, "The nonstochastic multiarmed bandit problem", SIAM J.
+    Computing 2002, Theorem 5.1. The bound holds on average over the choice of `best`: use
+    `HiddenBestArm(lower_bound(...))`, or all K members.
 
     Raises:
       ValueError: fewer than two arms or rounds, scale not positive, or no such arm.

@@ -130,12 +130,12 @@ def stochastically_constrained(
 ) -> PiecewiseStationaryBandit:
     """The stochastically constrained adversary of Zimmert and Seldin 2021.
 
-    "Tsallis-INF: an optimal algorithm for stochastic and adversarial bandits", JMLR, Section 6. Arm 0 is always the best, by `gap`; the level of all arms jumps up and down. In losses, as the
-    paper writes them, the means of (arm 0, any other arm) alternate between (0, gap) and
-    (1 - gap, 1), in phases of growing length; in rewards, as here, between (1, 1 - gap) and
-    (gap, 0). Our reading, from memory: the first phase is the one with low losses, and phase i,
-    from 0, lasts floor(growth^i) rounds. Another reproduction rounds the lengths up, one from the
-    other.
+    Zimmert and Seldin, "Tsallis-INF: an optimal algorithm for stochastic and adversarial bandits",
+    JMLR 2021, Section 6. Arm 0 is always the best, by `gap`; the level of all arms jumps up and
+    down. In losses, as the paper writes them, the means of (arm 0, any other arm) alternate between
+    (0, gap) and (1 - gap, 1), in phases of growing length; in rewards, as here, between
+    (1, 1 - gap) and (gap, 0). Our reading, from memory: the phase of low losses comes first, and
+    phase i, from 0, lasts floor(growth^i) rounds.
 
     Raises:
       ValueError: fewer than two arms, a gap outside (0, 1), no round, growth below 1.

@@ -11,23 +11,37 @@ from ... import noise
 
 
 class Arms(NamedTuple):
-    """Play counts and mean rewards of K arms; the mean of an arm never played is 0."""
+    """Play counts and mean rewards of K arms; the mean of an arm never played is 0.
+
+    The mean is a compensated sum over the count. A running mean in float32 would stop following
+    rewards whose share in it rounds away: for coins with mean 0.9 it is off by 0.01 after 3e6
+    plays and by 0.09 after 1e7. Counts of coins are exact, so equal counts give equal means,
+    whatever the order they came in.
+    """
 
     pulls: jax.Array  # [K] int32
+    totals: jax.Array  # [K] float32, sums of rewards
+    lows: jax.Array  # [K] float32, what rounding took from the totals
     means: jax.Array  # [K] float32
 
 
 def fresh(num_arms: int) -> Arms:
     """No arm played yet."""
-    return Arms(jnp.zeros(num_arms, jnp.int32), jnp.zeros(num_arms, jnp.float32))
+    zeros = jnp.zeros(num_arms, jnp.float32)
+    return Arms(jnp.zeros(num_arms, jnp.int32), zeros, zeros, zeros)
 
 
 def add(arms: Arms, arm: jax.Array, reward: jax.Array) -> Arms:
-    """One more reward of `arm`: a running mean, so nothing grows with the horizon."""
-    pulls = arms.pulls[arm] + 1
-    mean = arms.means[arm]
-    mean = mean + (reward - mean) / pulls
-    return Arms(arms.pulls.at[arm].set(pulls), arms.means.at[arm].set(mean))
+    """One more reward of `arm` (Kahan's summation)."""
+    pulls, total = arms.pulls[arm] + 1, arms.totals[arm]
+    step = reward + arms.lows[arm]
+    new = total + step
+    return Arms(
+        arms.pulls.at[arm].set(pulls),
+        arms.totals.at[arm].set(new),
+        arms.lows.at[arm].set(step - (new - total)),
+        arms.means.at[arm].set(new / pulls),
+    )
 
 
 def best(arms: Arms) -> jax.Array:

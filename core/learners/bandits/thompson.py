@@ -11,6 +11,8 @@ import numpy as np
 
 from ... import noise as tapes
 from ...samplers import GammaShape, beta_from, beta_tape, gamma_shape
+from .arms import Arms, add, fresh
+from .ucb import require
 
 
 @flax.struct.dataclass
@@ -59,9 +61,9 @@ def _parameters(shape: GammaShape) -> jax.Array:
 
 
 class GaussianState(NamedTuple):
+    arms: Arms
     means: jax.Array  # [K] posterior means
     scales: jax.Array  # [K] posterior standard deviations
-    precisions: jax.Array  # [K] in units of the reward's
 
 
 @flax.struct.dataclass
@@ -81,10 +83,14 @@ class ThompsonGaussian:
     prior_scale: Any = 1.0
     reward_scale: Any = 1.0
 
+    def __post_init__(self):
+        require(self, "prior_mean", np.isfinite, "finite")
+        require(self, "prior_scale", lambda x: x > 0, "positive")
+        require(self, "reward_scale", lambda x: x > 0, "positive")
+
     def init(self, key):
         ones = jnp.ones(self.num_arms or 0, jnp.float32)
-        precision = (self.reward_scale / self.prior_scale) ** 2
-        return GaussianState(self.prior_mean * ones, self.prior_scale * ones, precision * ones)
+        return GaussianState(fresh(self.num_arms), self.prior_mean * ones, self.prior_scale * ones)
 
     def noise(self, key, num_rounds):
         return tapes.normal(key, (num_rounds, self.num_arms or 0))
@@ -93,14 +99,13 @@ class ThompsonGaussian:
         return tapes.argmax(state.means + state.scales * noise)
 
     def update(self, state, observation, arm, feedback):
-        precision = state.precisions[arm] + 1
-        mean = state.means[arm]
-        mean = mean + (feedback.reward - mean) / precision
+        arms = add(state.arms, arm, feedback.reward)
+        prior = (self.reward_scale / self.prior_scale) ** 2  # worth so many rewards
+        precision = prior + arms.pulls[arm]
+        mean = (prior * self.prior_mean + arms.totals[arm]) / precision
         scale = self.reward_scale * jax.lax.rsqrt(precision)
         return GaussianState(
-            state.means.at[arm].set(mean),
-            state.scales.at[arm].set(scale),
-            state.precisions.at[arm].set(precision),
+            arms, state.means.at[arm].set(mean), state.scales.at[arm].set(scale)
         )
 
     def recommend(self, state):
