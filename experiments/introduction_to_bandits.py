@@ -53,8 +53,8 @@ SIZES: dict[Scale, Size] = {
     "quick": Size(200, *(_all((2, 10), _QUICK) for _ in range(3)), _QUICK),
     "paper": Size(
         1000,
-        _all((2, 10, 100), _PAPER),
-        {2: _PAPER, 10: (1000, 10_000, 100_000), 100: (1000, 10_000)},
+        {2: _PAPER, 10: _PAPER, 100: (10_000, 100_000)},
+        {2: (1000, 10_000, 100_000), 10: (1000, 10_000, 100_000), 100: (1000, 10_000)},
         {2: (100_000,), 10: (100_000,), 100: (10_000,)},
         _PAPER,
     ),
@@ -90,19 +90,19 @@ ADAPTIVE = {
 THOMPSON = {"Thompson sampling": learners.ThompsonBeta()}
 
 
-def _gaps(arms: int, horizon: int, rate: float, scales: tuple[float, ...]) -> dict:
-    """Bandits with one good arm, with gaps about rate and one of 1/2."""
-    gaps = sorted({0.5, *(min(0.5, round(scale * rate, 6)) for scale in scales)})
+def _gaps(rate: float, arms: int, scales: tuple[float, ...]) -> dict:
+    """Bandits with one good arm, whose gap is one of the multiples of a rate, 1/2 at most."""
+    gaps = sorted({min(0.5, round(scale * rate, 6)) for scale in scales})
     return {f"gap {gap:.3g}": envs.one_good_arm(arms, gap) for gap in gaps}
 
 
 def _uniform_gaps(arms: int, horizon: int) -> dict:
-    return _gaps(arms, horizon, (arms / horizon) ** (1 / 3), (0.5, 1, 2))
+    return _gaps((arms / horizon) ** (1 / 3), arms, (1, math.inf))
 
 
 def _adaptive_gaps(arms: int, horizon: int) -> dict:
     rate = math.sqrt(arms * math.log(horizon) / horizon)
-    return _gaps(arms, horizon, rate, (0.5, 1, 2, 4))
+    return _gaps(rate, arms, (1, 2, 4))
 
 
 def _worst_gap_studies(scale: Scale) -> list[Study]:

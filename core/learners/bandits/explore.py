@@ -183,4 +183,4 @@ class DecayingEpsilonGreedy:
 
 def _greedy_but(epsilon: Any, arms: Arms, uniforms: jax.Array) -> jax.Array:
     explored = uniform_arm(uniforms[1], arms.means.shape[-1])
-    return jnp.where(uniforms[0] < epsilon, explored, best(arms))
+    return tapes.once(jnp.where(uniforms[0] < epsilon, explored, best(arms)))

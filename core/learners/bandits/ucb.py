@@ -49,7 +49,6 @@ def nonnegative(x: np.ndarray) -> np.ndarray:
 
 class UCB1State(NamedTuple):
     arms: Arms
-    roots: jax.Array  # [K] 1 / sqrt(pulls)
     rounds: jax.Array  # int32, rounds played
 
 
@@ -69,23 +68,21 @@ class UCB1:
         require(self, "exploration", nonnegative, "zero or more")
 
     def init(self, key):
-        num_arms = filled(self, "num_arms")
-        roots = jnp.full(num_arms, UNPLAYED, jnp.float32)
-        return UCB1State(fresh(num_arms), roots, jnp.int32(0))
+        return UCB1State(fresh(filled(self, "num_arms")), jnp.int32(0))
 
     def noise(self, key, num_rounds):
         return ()
 
     def act(self, state, observation, noise):
-        # ln is taken at 2 or more and the width kept above 0, so that unplayed arms come first.
+        # For an arm never played 1 / sqrt(0) is infinite: it comes first as long as the width,
+        # of which ln is taken at 2 or more, is not zero.
         log = jnp.log(jnp.maximum(state.rounds, 2).astype(jnp.float32))
         width = jnp.sqrt(jnp.maximum(self.exploration * log, 1e-36))
-        return argmax(state.arms.means + width * state.roots)
+        roots = jax.lax.rsqrt(state.arms.pulls.astype(jnp.float32))
+        return argmax(state.arms.means + width * roots)
 
     def update(self, state, observation, arm, feedback):
-        arms = add(state.arms, arm, feedback.reward)
-        root = jax.lax.rsqrt(arms.pulls[arm].astype(jnp.float32))
-        return UCB1State(arms, state.roots.at[arm].set(root), state.rounds + 1)
+        return UCB1State(add(state.arms, arm, feedback.reward), state.rounds + 1)
 
     def recommend(self, state):
         return best(state.arms)
