@@ -344,14 +344,17 @@ def _zero_total(shape):
 
 
 def _add(total, x):
-    """Add to a total kept as (sum, compensation): Neumaier's summation in its branch-free form
-    (Knuth's two-sum). Integers are added as they are."""
+    """Add to a total kept as an unevaluated sum of two floats: Knuth's two-sum for the rounding
+    error, then both parts renormalised, or errors of one sign would pile up in the small part.
+    Integers are added as they are."""
     if jnp.issubdtype(total.dtype, jnp.integer):
         return total + x
     high, low = total[..., 0], total[..., 1]
     s = high + x
     part = s - high
-    return jnp.stack([s, low + ((high - (s - part)) + (x - part))], axis=-1)
+    low = low + ((high - (s - part)) + (x - part))
+    new = s + low
+    return jnp.stack([new, low - (new - s)], axis=-1)
 
 
 # ---- host side -----------------------------------------------------------------------------
