@@ -47,5 +47,3 @@ def log_checkpoints(horizon: int, per_decade: int = 10) -> np.ndarray:
     """About `per_decade` rounds a decade, log-spaced from 1 to `horizon`, both included."""
     count = max(2, round(np.log10(max(horizon, 1)) * per_decade) + 1)
     return np.unique(np.rint(np.geomspace(1, horizon, count)).astype(np.int64))
-
-

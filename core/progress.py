@@ -18,8 +18,7 @@ def bar(progress: Progress, total: int, title: str) -> Iterator[Callable[[int], 
         yield progress
         return
     disable = not progress if isinstance(progress, bool) else None  # None: only on a terminal
-    with tqdm(total=total, desc=title, unit=" pulls", unit_scale=True, delay=2,
-              disable=disable) as shown:
+    with tqdm(
+        total=total, desc=title, unit=" pulls", unit_scale=True, delay=2, disable=disable
+    ) as shown:
         yield shown.update
-
-

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 Key = jax.Array
 Noise = Any
@@ -60,7 +61,7 @@ class Learner(Protocol):
 def concrete(x: Any) -> np.ndarray | None:
     """`x` as a NumPy array, or None when it has no value to check: a tracer, a placeholder that
     JAX puts into a pytree while it takes one apart, or a blank."""
-    if x is None or type(x) is object or isinstance(x, jax.core.Tracer | jax.ShapeDtypeStruct):
+    if x is None or type(x) is object or isinstance(x, Tracer | jax.ShapeDtypeStruct):
         return None
     try:
         array = np.asarray(x)
@@ -91,7 +92,7 @@ def complete(learner: L, env: Any, horizon: int) -> L:
     return dataclasses.replace(learner, **blanks) if blanks else learner
 
 
-def _agree(learner: Any, env: Any, value: int | None) -> dict[str, int]:
+def _agree(learner: Any, env: Any, value: int | None) -> dict[str, Any]:
     given, name = getattr(env, "num_arms", None), type(learner).__name__
     if value is None and given is None:
         raise ValueError(

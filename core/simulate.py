@@ -31,6 +31,7 @@ BLOCK = 128  # rounds of noise drawn at once, at most: enough to vectorise
 _TAPE = 4096  # bytes of noise a seed, about: fewer rounds at once where a round takes many draws
 _LANES = 8  # seeds per device come in multiples of this, so every batch compiles to the same loops
 
+
 @dataclasses.dataclass(frozen=True)
 class Stacked:
     """Several environments, or learners, of one class, run as one vmapped program."""
@@ -134,6 +135,7 @@ def _run(env, learner, horizon, seeds, stops, root_seed, progress) -> Trace:
     mesh = Mesh(np.array(devices()), ("seeds",))
     numbers = _pad(seeds, mesh.size * _LANES).astype(np.uint32)
     numbers = jax.device_put(numbers, NamedSharding(mesh, P("seeds")))
+    players = jax.device_put(players, NamedSharding(mesh, P()))  # once, not for every chunk
     root = noise.root(root_seed)
     static = {"sizes": sizes, "mesh": mesh}
 

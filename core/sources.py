@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _HANDLERS = frozenset(
     f"{PACKAGE}.core.{name}"
     for name in (
-        "checks claims devices executors fingerprint names plotting progress provenance results sources store "
-        "study"
+        "checks claims devices executors fingerprint names plotting progress provenance "
+        "results sources store study"
     ).split()
 )
 # Libraries whose own numbers end up in results; JAX is always counted.

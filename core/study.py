@@ -13,6 +13,7 @@ from typing import Any
 import xarray as xr
 from tqdm import tqdm
 
+from .checks import checkpoint_rounds, log_checkpoints, whole
 from .executors import (
     Executor,
     LocalExecutor,
@@ -26,7 +27,6 @@ from .executors import (
 from .fingerprint import Configuration, configuration
 from .protocol import complete
 from .results import assemble, to_dataset
-from .checks import checkpoint_rounds, log_checkpoints, whole
 from .simulate import Stacked
 from .sources import sha256
 from .store import Store, StoreError

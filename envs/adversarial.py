@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import noise
+from ..core.exact import Pair, add_up, minus, plus, single, times, value
 from ..core.protocol import BanditFeedback, Key, complete, concrete
-from .bandits import Pair, add_up, minus, plus, single, times, value
 
 _ROWS = 32  # what the arms have earned is kept for every so many rows of the table
 
@@ -150,8 +150,8 @@ def against(learner: Any, num_arms: int, horizon: int) -> AdversarialBandit:
 
     The learner earns nothing, while some arm was played at most T/K times and so pays T - T/K at
     least: no deterministic algorithm has sublinear regret against an oblivious adversary (Slivkins,
-    "Introduction to Multi-Armed Bandits", 2019, Chapter 5; our wording). Found by letting the
-    learner play against zero rewards; memory is horizon x num_arms floats.
+    "Introduction to Multi-Armed Bandits", 2019, Chapter 5: number from memory, our wording). Found
+    by letting the learner play against zero rewards; memory is horizon x num_arms floats.
 
     Raises:
       ValueError: a learner that uses noise, or a random initial state; fewer than two arms.

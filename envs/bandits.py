@@ -5,8 +5,8 @@ so this is equal in law to a draw for every arm and K times cheaper; wrap a band
 `WithHindsight` or `FullInformation` where the rewards of the other arms matter too.
 
 Regret here is the pseudo-regret: sum over arms of pulls times gap, the gap being the largest mean
-less the arm's. Counts are integers and the sum is formed in about 46 bits (the arithmetic at the
-end of this file), so after any number of rounds it is the float64 value rounded to float32.
+less the arm's. Counts are integers and the sum is formed in about 46 bits (`core.exact`), so after
+any number of rounds it is the float64 value rounded to float32.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import samplers
+from ..core.exact import Pair, minus, single, value, weighted
 from ..core.noise import normal, uniform
 from ..core.protocol import BanditFeedback, Key, concrete
 
@@ -219,74 +220,7 @@ def _is_float32(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.dtype == np.float32
 
 
-# ---- arithmetic in twice the precision -----------------------------------------------------
-
-
-class Pair(NamedTuple):
-    """The unevaluated sum high + low of two float32 arrays: a number of about 48 bits."""
-
-    high: Any
-    low: Any
-
-
-def value(x: Pair) -> jax.Array:
-    """A pair rounded to float32."""
-    return x.high + x.low
-
-
-def two_sum(a: Any, b: Any) -> Pair:
-    """a + b without error (Knuth, TAOCP 2, Section 4.2.2, Theorem B)."""
-    high = a + b
-    part = high - a
-    return Pair(high, (a - (high - part)) + (b - part))
-
-
-def plus(a: Pair, b: Pair) -> Pair:
-    """a + b."""
-    high, low = two_sum(a.high, b.high)
-    return two_sum(high, (a.low + b.low) + low)
-
-
-def minus(a: Pair, b: Pair) -> Pair:
-    """a - b."""
-    return plus(a, Pair(-b.high, -b.low))
-
-
-def single(x: jax.Array) -> Pair:
-    """A float32 array as a pair."""
-    return Pair(x, jnp.zeros_like(x))
-
-
-def times(counts: jax.Array, x: Pair) -> Pair:
-    """counts * x, for counts that are int32 and not negative.
-
-    Counts are cut into pieces of 11 bits and `high` into halves of 12, whose products are exact.
-    """
-    counts, x = jax.lax.optimization_barrier((counts, x))  # as in `add_up`
-    words = jax.lax.bitcast_convert_type(x.high, jnp.uint32) & np.uint32(0xFFFFF000)
-    coarse = jax.lax.bitcast_convert_type(words, jnp.float32)
-    total = single(counts.astype(jnp.float32) * x.low)
-    for half in (x.high - coarse, coarse):
-        for shift in (0, 11, 22):
-            piece = ((counts >> shift) & 2047).astype(jnp.float32) * np.float32(2**shift)
-            high, low = two_sum(total.high, piece * half)
-            total = Pair(high, total.low + low)
-    return two_sum(*total)
-
-
-def add_up(x: Pair) -> Pair:
-    """Sum over the first axis, the two halves of it added again and again. That order is fixed, so
-    a seed's sum does not depend on the batch it is computed in."""
-    count = x.high.shape[0]
-    size = 1 << (count - 1).bit_length()
-    pad = [(0, size - count)] + [(0, 0)] * (x.high.ndim - 1)
-    x = Pair(jnp.pad(x.high, pad), jnp.pad(x.low, pad))
-    while size > 1:
-        size //= 2
-        # Left to itself, XLA fuses these passes into one that computes everything many times.
-        x = jax.lax.optimization_barrier(x)
-        x = plus(Pair(x.high[:size], x.low[:size]), Pair(x.high[size:], x.low[size:]))
-    return Pair(x.high[0], x.low[0])
+# ---- gaps ----------------------------------------------------------------------------------
 
 
 def gaps(means: Any, rest: Any) -> Pair:
@@ -295,9 +229,3 @@ def gaps(means: Any, rest: Any) -> Pair:
     gap = minus(single(jnp.max(exact.high, axis=-1, keepdims=True)), exact)
     # Means that are equal in float32 may differ in `rest`: the smallest gap is zero by definition.
     return minus(gap, single(jnp.min(gap.high, axis=-1, keepdims=True)))
-
-
-def weighted(counts: jax.Array, gap: Pair) -> Pair:
-    """Sum of counts * gap over all entries."""
-    product = times(counts, gap)
-    return add_up(Pair(product.high.reshape(-1), product.low.reshape(-1)))

@@ -10,8 +10,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from ..core.exact import Pair, minus, plus, single, value
 from ..core.protocol import BanditFeedback, FullFeedback, Key
-from .bandits import Pair, minus, plus, single, value
 
 
 class HindsightState(NamedTuple):

@@ -97,7 +97,7 @@ def worst_gap(
     Where a bound in terms of the gap meets the trivial gap T, regret is at its largest: power 1/2
     for bounds of the form K ln T / gap (successive elimination, UCB1: Slivkins, "Introduction to
     Multi-Armed Bandits", 2019, Section 1.3), power 1/3 for explore-first and epsilon-greedy
-    (Section 1.2).
+    (Section 1.2; section numbers from memory).
 
     Raises:
       ValueError: fewer than two arms or rounds, or scale or power not positive.
@@ -115,8 +115,8 @@ def lower_bound(num_arms: int, horizon: int, best: int = 0, scale: float = 0.5) 
     The gap, at most 1/2, is too small to be found in T rounds: the family of the lower bound
     c sqrt(K T). Slivkins, "Introduction to Multi-Armed Bandits", 2019, Section 2.1 and Theorem 2.1;
     Auer, Cesa-Bianchi, Freund and Schapire, "The nonstochastic multiarmed bandit problem", SIAM J.
-    Computing 2002, Theorem 5.1. The bound holds on average over the choice of `best`: use
-    `HiddenBestArm(lower_bound(...))`, or all K members.
+    Computing 2002, Theorem 5.1 (theorem numbers from memory). The bound holds on average over the
+    choice of `best`: use `HiddenBestArm(lower_bound(...))`, or all K members.
 
     Raises:
       ValueError: fewer than two arms or rounds, scale not positive, or no such arm.

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.exact import add_up, minus, times, value, weighted
 from ..core.noise import uniform
 from ..core.protocol import BanditFeedback, Key, concrete
-from .bandits import add_up, gaps, handmade, minus, set_means, times, value, weighted
+from .bandits import gaps, handmade, set_means
 
 
 class SegmentState(NamedTuple):

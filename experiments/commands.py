@@ -182,6 +182,9 @@ class Reproduce:
             raise
         page = _page(self.output, outcomes)
         print(f"\n{_tables(outcomes)}\n")
+        if self.scale != "paper":
+            print(f"{self.scale} scale: what is said of growth is judged on short horizons here;")
+            print("--scale paper asks the real question.")
         failed = [f"{o.paper.name}/{o.figure.name}" for o in outcomes if o.errors]
         if failed:
             print(f"failed: {', '.join(failed)}")

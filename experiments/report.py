@@ -86,8 +86,9 @@ def region(row: Mapping[str, Any]) -> str:
 
 
 def percent(share: float) -> str:
-    """0.05 as "5 %", with as many digits as it takes."""
-    return f"{100 * share:.4g} %"
+    """A level as a reader expects it: 95 %, but never 100 % for what is only close to it."""
+    digits = 3 if share < 0.999 else 2 - math.floor(math.log10(1 - share)) if share < 1 else 3
+    return f"{100 * share:.{digits}g} %"
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from .. import noise as tapes
 from .bandits.exponential import Weights, even, weigh
-from .bandits.ucb import filled, require
+from .parameters import filled, require
 
 
 class HedgeState(NamedTuple):

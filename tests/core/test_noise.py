@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import regrax as rx
 import scipy.special
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.extend.random import threefry_2x32
+
+import regrax as rx
 from regrax.core import noise
 
 # False alarms: every statistical test below fails a correct generator with probability 1e-6.

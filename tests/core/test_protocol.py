@@ -4,6 +4,7 @@ import flax.struct
 import jax
 import numpy as np
 import pytest
+
 import regrax as rx
 from regrax.core import protocol
 

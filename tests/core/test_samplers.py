@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+
 from regrax.core import noise, samplers
 
 SIZE = 100_000

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import regrax as rx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import regrax as rx
 from regrax.core import noise, simulate
 from regrax.core.checks import log_checkpoints
 

@@ -3,7 +3,8 @@
 Python blocks of a page run in order, as one script, in an empty folder. In shell blocks, `make`
 lines are tried with `make -n`; `regrax run`, `list` and `doctor` are run at a reduced size, the
 other `regrax` commands parsed; set-up lines (git, pip, cd ...) are let through. A block after a
-line `<!-- not run by the tests -->` is left alone.
+line `<!-- not run by the tests -->` is left alone; `<!-- the tests run this with 64 for 4096 -->`
+says which number is too large for a test, and what stands for it there.
 """
 
 import os
@@ -24,6 +25,7 @@ PAGES = [p for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if p.exists()
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SKIP = "<!-- not run by the tests -->"
+SMALLER = re.compile(r"<!-- the tests run this with (\w+) for (\w+) -->")
 SETUP = {"git", "pip", "cd", "source", "pytest", "jupyter", "python", "python3", "sudo", "apt"}
 
 
@@ -31,9 +33,13 @@ def blocks(page, languages):
     """(number of the first line, code) of each block in one of the languages."""
     text = page.read_text(encoding="utf-8")
     for match in BLOCK.finditer(text):
-        before = text[: match.start()].rstrip().rpartition("\n")[2]
-        if match[1] in languages and before.strip() != SKIP:
-            yield text.count("\n", 0, match.start(2)) + 1, match[2]
+        before = text[: match.start()].rstrip().rpartition("\n")[2].strip()
+        code = match[2]
+        if smaller := SMALLER.fullmatch(before):
+            assert re.search(rf"\b{smaller[2]}\b", code), f"{page.name}: no {smaller[2]} in\n{code}"
+            code = re.sub(rf"\b{smaller[2]}\b", smaller[1], code)
+        if match[1] in languages and before != SKIP:
+            yield text.count("\n", 0, match.start(2)) + 1, code
 
 
 def shell_lines():

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from ...noise import argmax
+from ..parameters import filled, nonnegative, require
 from .arms import Arms, add, fresh
-from .ucb import filled, nonnegative, require
 
 
 class EliminationState(NamedTuple):
@@ -57,7 +57,8 @@ class SuccessiveElimination:
         index = jnp.arange(arms.pulls.shape[-1])
         phase_ends = ~jnp.any(state.active & (index > arm))
         # At the end of a phase all active arms have been played equally often.
-        radius = jnp.sqrt(self.exploration * jnp.log(filled(self, "horizon")) / arms.pulls[arm])
+        pulls = arms.pulls[arm].astype(jnp.float32)
+        radius = jnp.sqrt(self.exploration * jnp.log(filled(self, "horizon")) / pulls)
         lower = jnp.max(jnp.where(state.active, arms.means - radius, -jnp.inf))
         stays = arms.means + radius >= lower
         active = state.active & (stays | ~phase_ends)

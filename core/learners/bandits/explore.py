@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from ... import noise as tapes
+from ..parameters import filled, require
 from .arms import Arms, add, best, fresh
-from .ucb import filled, require
 
 
 def uniform_arm(u: jax.Array, num_arms: int) -> jax.Array:

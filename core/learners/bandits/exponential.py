@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import noise as tapes
-from .ucb import filled, require
+from ..parameters import filled, require
 
 # A probability as small as this has never been sampled: the uniforms are 2^-23 apart.
 SMALLEST = np.float32(2**-60)

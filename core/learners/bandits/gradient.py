@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ... import noise as tapes
-from .ucb import filled, require
+from ..parameters import filled, require
 
 
 class GradientState(NamedTuple):

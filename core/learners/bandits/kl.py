@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
 
 from ...noise import argmax
+from ..elementwise import flat
+from ..parameters import filled, nonnegative, require
 from .arms import Arms, add, best, fresh
-from .ucb import filled, nonnegative, require
 
 Divergence = Literal["bernoulli", "gaussian"]
 
 _TINY = 1e-30
-
-
-def flat(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """An elementwise function that sees one long vector when it is vmapped.
-
-    XLA on a CPU vectorises along the last axis, which holds the arms: long formulas stay scalar
-    for most numbers of arms, and run five times slower. Loops in `function` keep XLA from undoing
-    this. All arguments are arrays of one shape.
-    """
-
-    @custom_vmap
-    def call(*arguments):
-        return function(*arguments)
-
-    @call.def_vmap
-    def rule(size, batched, *arguments):
-        pairs = zip(arguments, batched, strict=True)
-        full = [x if b else jnp.broadcast_to(x, (size, *x.shape)) for x, b in pairs]
-        return call(*(x.reshape(-1) for x in full)).reshape(full[0].shape), True
-
-    return call
 
 
 def bernoulli_divergence(mean: jax.Array, gap: jax.Array) -> jax.Array:
@@ -143,7 +121,7 @@ class KLUCB:
         means, pulls = state.arms.means, state.arms.pulls
         log = jnp.log((state.rounds + 1).astype(jnp.float32))
         level = log + self.c * jnp.log(jnp.maximum(log, 1))  # ln ln t counts from t = 3 on
-        budget = level / jnp.maximum(pulls, 1)
+        budget = level / jnp.maximum(pulls, 1).astype(jnp.float32)
         if self.divergence == "bernoulli":
             bounds = bernoulli_upper(means, budget)
         else:
@@ -197,7 +175,7 @@ class IMED:
             divergence = bernoulli_divergence(means, jnp.max(means) - means)
         else:
             divergence = ((jnp.max(means) - means) / self.reward_scale) ** 2 / 2
-        index = pulls * divergence + state.logs
+        index = pulls.astype(jnp.float32) * divergence + state.logs
         return argmax(jnp.where(pulls > 0, -index, jnp.inf))
 
     def update(self, state, observation, arm, feedback):

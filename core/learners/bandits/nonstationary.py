@@ -9,8 +9,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from ...exact import Pair, plus, single, value
 from ...noise import argmax
-from .ucb import filled, nonnegative, require
+from ..parameters import filled, nonnegative, require
 
 
 def tuned_discount(horizon: float, changes: float, range: float = 1.0) -> float:
@@ -91,8 +92,7 @@ class SlidingWindowState(NamedTuple):
     arms: jax.Array  # [window + 1] int32, the arms of the last rounds, a ring
     rewards: jax.Array  # [window + 1] their rewards
     pulls: jax.Array  # [K] int32, plays within the window
-    totals: jax.Array  # [K] rewards within the window
-    lows: jax.Array  # [K] what rounding took from the totals
+    totals: Pair  # [K] rewards within the window
     rounds: jax.Array  # int32, rounds played
 
 
@@ -135,8 +135,7 @@ class SlidingWindowUCB:
             jnp.zeros(self.window + 1, jnp.int32),
             jnp.zeros(self.window + 1, jnp.float32),
             jnp.zeros(num_arms, jnp.int32),
-            jnp.zeros(num_arms, jnp.float32),
-            jnp.zeros(num_arms, jnp.float32),
+            single(jnp.zeros(num_arms, jnp.float32)),
             jnp.int32(0),
         )
 
@@ -145,10 +144,9 @@ class SlidingWindowUCB:
 
     def act(self, state, observation, noise):
         span = jnp.clip(state.rounds, 1, self.window).astype(jnp.float32)
-        pulls = jnp.maximum(state.pulls, 1)
+        pulls = jnp.maximum(state.pulls, 1).astype(jnp.float32)
         bonus = self.range * jnp.sqrt(self.exploration * jnp.log(span) / pulls)
-        means = (state.totals + state.lows) / pulls
-        return argmax(jnp.where(state.pulls > 0, means + bonus, jnp.inf))
+        return argmax(jnp.where(state.pulls > 0, _means(state) + bonus, jnp.inf))
 
     def update(self, state, observation, arm, feedback):
         reward = jnp.asarray(feedback.reward, jnp.float32)
@@ -159,26 +157,25 @@ class SlidingWindowUCB:
         oldest = (state.rounds + 1) % (self.window + 1)
         full = state.rounds >= self.window
         gone, gone_reward = arms[oldest], jnp.where(full, rewards[oldest], 0)
-        totals, lows = _add(state.totals, state.lows, gone, -gone_reward)
-        totals, lows = _add(totals, lows, arm, reward)
+        totals = _add(_add(state.totals, gone, -gone_reward), arm, reward)
         return SlidingWindowState(
             arms,
             rewards,
             state.pulls.at[gone].add(-full.astype(jnp.int32)).at[arm].add(1),
             totals,
-            lows,
             state.rounds + 1,
         )
 
     def recommend(self, state):
-        means = (state.totals + state.lows) / jnp.maximum(state.pulls, 1)
-        return argmax(jnp.where(state.pulls > 0, means, -jnp.inf))
+        return argmax(jnp.where(state.pulls > 0, _means(state), -jnp.inf))
 
 
-def _add(totals, lows, arm, x):
-    """Add to one entry of sums kept as (rounded sum, error so far); Knuth's two-sum."""
-    total = totals[arm]
-    s = total + x
-    part = s - total
-    error = (total - (s - part)) + (x - part)
-    return totals.at[arm].set(s), lows.at[arm].add(error)
+def _means(state):
+    """Means over the window; 0 of an arm that was not played in it."""
+    return value(state.totals) / jnp.maximum(state.pulls, 1).astype(jnp.float32)
+
+
+def _add(totals: Pair, arm, x) -> Pair:
+    """Add to one entry."""
+    total = plus(Pair(totals.high[arm], totals.low[arm]), single(x))
+    return Pair(totals.high.at[arm].set(total.high), totals.low.at[arm].set(total.low))

@@ -11,8 +11,8 @@ import numpy as np
 
 from ... import noise as tapes
 from ...samplers import GammaShape, beta_from, beta_tape, gamma_shape
+from ..parameters import filled, require, require_pair
 from .arms import Arms, add, fresh
-from .ucb import require
 
 
 @flax.struct.dataclass
@@ -21,31 +21,32 @@ class ThompsonBeta:
 
     Agrawal and Goyal, "Analysis of Thompson sampling for the multi-armed bandit problem", COLT
     2012, Algorithm 1; Slivkins 2019, Chapter 3. A reward r counts as r successes and 1 - r
-    failures, which for Bernoulli rewards is the posterior. The counts are exact to 2^24 plays of
-    an arm. Ties have probability about 2^-24 and go to the lowest index.
+    failures, which for Bernoulli rewards is the posterior: exact to 2^24 of either. Sums of other
+    rewards are off by 1 % at most after 10^6 plays of an arm. Ties have probability about 2^-24
+    and go to the lowest index.
     """
 
     num_arms: int | None = flax.struct.field(pytree_node=False, default=None)
     prior: tuple[float, float] = flax.struct.field(pytree_node=False, default=(1.0, 1.0))
 
     def __post_init__(self):
-        if not (len(self.prior) == 2 and min(self.prior) > 0 and np.all(np.isfinite(self.prior))):
-            raise ValueError(f"prior is a pair (a, b) of positive numbers, got {self.prior!r}")
+        require_pair(self, "prior", lambda x: x > 0, "positive numbers")
 
     # State: the posteriors' a, then their b, [2 K], as constants of the gammas that a draw is made
     # of; two entries change a round.
 
     def init(self, key):
-        return gamma_shape(jnp.repeat(jnp.float32(self.prior), self.num_arms or 0))
+        return gamma_shape(jnp.repeat(jnp.float32(self.prior), filled(self, "num_arms")))
 
     def noise(self, key, num_rounds):
-        return beta_tape(key, (num_rounds, self.num_arms or 0), below_one=min(self.prior) < 1)
+        shape = num_rounds, filled(self, "num_arms")
+        return beta_tape(key, shape, below_one=min(self.prior) < 1)
 
     def act(self, state, observation, noise):
         return tapes.argmax(beta_from(noise, state))
 
     def update(self, state, observation, arm, feedback):
-        at = jnp.stack([arm, arm + self.num_arms])
+        at = jnp.stack([arm, arm + filled(self, "num_arms")])
         seen = jnp.stack([feedback.reward, 1 - feedback.reward])
         new = gamma_shape(_parameters(state)[at] + seen)
         return jax.tree.map(lambda old, x: old.at[at].set(x), state, new)
@@ -57,7 +58,7 @@ class ThompsonBeta:
 
 def _parameters(shape: GammaShape) -> jax.Array:
     """What `gamma_shape` was given."""
-    return shape.d + jnp.where(shape.boost > 0, np.float32(-2 / 3), np.float32(1 / 3))
+    return jnp.where(shape.boost > 0, 1 / shape.boost, shape.d + np.float32(1 / 3))
 
 
 class GaussianState(NamedTuple):
@@ -89,11 +90,12 @@ class ThompsonGaussian:
         require(self, "reward_scale", lambda x: x > 0, "positive")
 
     def init(self, key):
-        ones = jnp.ones(self.num_arms or 0, jnp.float32)
-        return GaussianState(fresh(self.num_arms), self.prior_mean * ones, self.prior_scale * ones)
+        num_arms = filled(self, "num_arms")
+        ones = jnp.ones(num_arms, jnp.float32)
+        return GaussianState(fresh(num_arms), self.prior_mean * ones, self.prior_scale * ones)
 
     def noise(self, key, num_rounds):
-        return tapes.normal(key, (num_rounds, self.num_arms or 0))
+        return tapes.normal(key, (num_rounds, filled(self, "num_arms")))
 
     def act(self, state, observation, noise):
         return tapes.argmax(state.means + state.scales * noise)
@@ -101,12 +103,10 @@ class ThompsonGaussian:
     def update(self, state, observation, arm, feedback):
         arms = add(state.arms, arm, feedback.reward)
         prior = (self.reward_scale / self.prior_scale) ** 2  # worth so many rewards
-        precision = prior + arms.pulls[arm]
+        precision = prior + arms.pulls[arm].astype(jnp.float32)
         mean = (prior * self.prior_mean + arms.totals[arm]) / precision
         scale = self.reward_scale * jax.lax.rsqrt(precision)
-        return GaussianState(
-            arms, state.means.at[arm].set(mean), state.scales.at[arm].set(scale)
-        )
+        return GaussianState(arms, state.means.at[arm].set(mean), state.scales.at[arm].set(scale))
 
     def recommend(self, state):
         return tapes.argmax(state.means)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import noise as tapes
+from ..parameters import filled, require
 from .exponential import SMALLEST, settle
-from .ucb import filled, require
 
 
 def _sum_pair(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ...noise import argmax
-from ...protocol import concrete
+from ..parameters import filled, nonnegative, require
 from .arms import Arms, add, best, fresh
 
 UNPLAYED = 1e30  # stands for 1 / 0: any bound that it multiplies beats the bound of a played arm
-
-
-def require(learner: Any, name: str, holds: Callable[[np.ndarray], Any], what: str) -> None:
-    """Check a parameter that has a value by now.
-
-    Raises:
-      ValueError: `holds` is not true of it, or it is not finite.
-    """
-    value = concrete(getattr(learner, name))
-    if value is not None and not (np.all(np.isfinite(value)) and np.all(holds(value))):
-        raise ValueError(f"{type(learner).__name__}: {name} is {what}, got {value}")
-
-
-def filled(learner: Any, name: str) -> Any:
-    """A parameter that `simulate` fills in when it is left blank.
-
-    Raises:
-      ValueError: it is still blank.
-    """
-    value = getattr(learner, name)
-    if value is None:
-        raise ValueError(
-            f"{type(learner).__name__} does not know its {name}: "
-            f"run it with simulate, which fills it in, or give {name}=..."
-        )
-    return value
-
-
-def nonnegative(x: np.ndarray) -> np.ndarray:
-    return x >= 0
 
 
 class UCB1State(NamedTuple):

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from regrax.core import noise, simulate
+from regrax.core import exact, noise, simulate
 from regrax.core.learners.bandits import bayes, elimination, kl, nonstationary, ucb
+from regrax.core.learners.bandits.arms import Arms
 from regrax.core.protocol import BanditFeedback
 from regrax.envs.bandits import BernoulliBandit
 
@@ -234,10 +235,10 @@ def test_bernoulli_divergence_keeps_its_digits_when_means_are_close():
         up = np.where(p64 > 0, p64 * np.log1p(gap64 / p64), 0)
         down = np.where(p64 < 1, (1 - p64) * np.log1p(-gap64 / (1 - p64)), 0)
     got = np.asarray(kl.bernoulli_divergence(jnp.asarray(p), jnp.asarray(gap)), float)
-    exact = -up - down
-    assert got[-2] == exact[-2] == math.inf and got[-1] == exact[-1] == 0
-    finite = np.isfinite(exact)
-    assert np.all(np.abs(got[finite] - exact[finite]) <= 8 * EPS * gap64[finite])
+    expected = -up - down
+    assert got[-2] == expected[-2] == math.inf and got[-1] == expected[-1] == 0
+    finite = np.isfinite(expected)
+    assert np.all(np.abs(got[finite] - expected[finite]) <= 8 * EPS * gap64[finite])
 
 
 def test_beta_quantile_is_accurate():
@@ -263,7 +264,7 @@ def test_window_sums_leave_no_trace():
     arms, state = jax.jit(lambda x: play(learner, x))(rewards)
     last = [(a, rewards[-8 + i, a].astype(float)) for i, a in enumerate(np.asarray(arms)[-8:])]
     sums = [sum(x for a, x in last if a == arm) for arm in range(2)]
-    got = np.asarray(state.totals, float) + np.asarray(state.lows, float)
+    got = np.asarray(state.totals.high, float) + np.asarray(state.totals.low, float)
     np.testing.assert_allclose(got, sums, rtol=0, atol=1e-4)
     assert np.asarray(state.pulls).tolist() == [sum(a == arm for a, _ in last) for arm in range(2)]
 
@@ -275,9 +276,10 @@ def test_long_games_stay_finite(name):
     state = learner.init(noise.root(0))
     many = jnp.full(K, 400_000_000, jnp.int32)
     means = jnp.asarray(MEANS, jnp.float32)
-    late = {"rounds": jnp.int32(2**31 - 2), "next": jnp.int32(1)}
-    if isinstance(getattr(state, "arms", None), tuple):
-        late["arms"] = state.arms._replace(pulls=many, means=means)
+    played = Arms(many, 4e8 * means, jnp.zeros(K, jnp.float32))
+    late = {"rounds": jnp.int32(2**31 - 2), "next": jnp.int32(1), "squares": played}
+    if isinstance(getattr(state, "arms", None), Arms):  # a window has arms of another kind
+        late["arms"] = played
     late |= {"roots": jnp.full(K, 5e-5), "inverses": jnp.full(K, 1e-8), "bounds": means}
     late |= {"scales": jnp.full(K, 5e-5), "logs": jnp.full(K, 20.0), "means": means}
     late |= {"counts": jnp.full(K, 10.0), "total": jnp.float32(50)}
@@ -286,7 +288,8 @@ def test_long_games_stay_finite(name):
     if isinstance(state, bayes.BayesUCBState):
         state = state._replace(normalisers=bayes._log_normaliser(state.a, state.b))
     elif isinstance(state, nonstationary.SlidingWindowState):
-        state = state._replace(pulls=jnp.full(K, 20, jnp.int32), totals=20 * means)
+        totals = exact.single(20 * means)
+        state = state._replace(pulls=jnp.full(K, 20, jnp.int32), totals=totals)
 
     @jax.jit
     def one_round(state):
@@ -319,7 +322,7 @@ def test_simulate_fills_in_arms_and_horizon():
         (lambda: ucb.AnytimeMOSS(alpha=-0.1), "alpha is zero or more"),
         (lambda: kl.KLUCB(divergence="poisson"), "'bernoulli' or 'gaussian', got 'poisson'"),  # type: ignore[arg-type]
         (lambda: kl.IMED(reward_scale=0.0), "reward_scale is positive"),
-        (lambda: bayes.BayesUCB(prior=(0.5, 0.5)), "each 1 or more"),
+        (lambda: bayes.BayesUCB(prior=(0.5, 0.5)), "BayesUCB: prior is a pair.*each 1 or more"),
         (lambda: nonstationary.DiscountedUCB(discount=1.0), r"discount is in \(0, 1"),
         (lambda: nonstationary.SlidingWindowUCB(window=0), "window is a whole number"),
         (lambda: elimination.SuccessiveElimination(exploration=-2), "exploration is zero or more"),
