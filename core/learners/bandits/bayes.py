@@ -121,7 +121,7 @@ class BayesUCB:
     Bernoulli rewards is the posterior. No arm is played out of turn; ties, as in the first round,
     go to the lowest index. The quantile is accurate to 3e-7 (`beta_upper_quantile`) and its order
     ends at 1 - 1e-10. Sums of Bernoulli rewards are exact to 2^24 plays of an arm, those of others
-    are off by 1 % at most after 10^6.
+    are off by a few percent at most after 10^6.
 
     Args:
       horizon: T, which matters if c > 0.

@@ -22,8 +22,8 @@ class ThompsonBeta:
     Agrawal and Goyal, "Analysis of Thompson sampling for the multi-armed bandit problem", COLT
     2012, Algorithm 1; Slivkins 2019, Chapter 3. A reward r counts as r successes and 1 - r
     failures, which for Bernoulli rewards is the posterior: exact to 2^24 of either. Sums of other
-    rewards are off by 1 % at most after 10^6 plays of an arm. Ties have probability about 2^-24
-    and go to the lowest index.
+    rewards are off by a few percent at most after 10^6 plays of an arm. Ties have probability about
+    2^-24 and go to the lowest index.
     """
 
     num_arms: int | None = flax.struct.field(pytree_node=False, default=None)
