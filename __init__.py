@@ -17,6 +17,7 @@ from .core.noise import argmax
 from .core.noise import categorical as sample_categorical
 from .core.protocol import BanditFeedback, Environment, FullFeedback, Learner
 from .core.simulate import NonFiniteMetric, Stacked, Trace, simulate, stack
+from .core.statistics import Estimate
 from .core.store import Store, StoreError
 from .core.study import Study, run
 
@@ -26,6 +27,7 @@ __all__ = [
     "BanditFeedback",
     "Claim",
     "Environment",
+    "Estimate",
     "FullFeedback",
     "Learner",
     "NonFiniteMetric",

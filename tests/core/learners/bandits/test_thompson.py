@@ -192,7 +192,7 @@ def test_a_list_is_as_good_a_prior_as_a_tuple():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ThompsonBeta(prior=(0.0, 1.0)), r"ThompsonBeta: prior is a pair of positive.*0\.0"),
+        (lambda: ThompsonBeta(prior=(0.0, 1.0)), r"prior is a pair of positive.*0\.0"),
         (lambda: ThompsonBeta(prior=(1.0, -2.0)), "pair of positive"),
         (lambda: ThompsonBeta(prior=(1.0, math.inf)), "pair of positive.*inf"),
         (lambda: ThompsonBeta(prior=(1.0,)), r"pair of positive.*\(1\.0,\)"),  # type: ignore[arg-type]
