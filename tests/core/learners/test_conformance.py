@@ -67,7 +67,7 @@ def test_other_parameters_are_no_other_program(learner):
     before = simulate._init._cache_size(), simulate._advance._cache_size()
     changed = jax.tree.map(lambda x: 0.9 * x, learner())
     env = problem(learner)
-    env = env.replace(means=env.means[::-1])
+    env = dataclasses.replace(env, means=env.means[::-1])
     rx.simulate(env, changed, T - 50, range(7), checkpoints=[T - 50], progress=False)
     assert (simulate._init._cache_size(), simulate._advance._cache_size()) == before
 

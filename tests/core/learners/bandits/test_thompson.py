@@ -86,7 +86,8 @@ def test_gaussian_plays_the_largest_draw_of_the_posterior(parameters):
     learner, rewards = ThompsonGaussian(K, **parameters), table("normal")
     tape = learner.noise(KEY, T)
     arms, recommended = jax.device_get(play(learner, rewards, tape))
-    means, scales = gaussian_posterior(*seen_before(arms, rewards), **parameters)
+    plays, earned = seen_before(arms, rewards)
+    means, scales = gaussian_posterior(plays, earned, **parameters)
     draws = means[:T] + scales[:T] * np.asarray(tape, np.float64)
     sure = lead(draws) > 1e-5
     np.testing.assert_array_equal(arms[sure], np.argmax(draws, axis=1)[sure])
