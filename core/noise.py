@@ -106,6 +106,12 @@ def exponential(key: Key, shape: Sequence[int] = ()) -> jax.Array:
     return -jnp.log(uniform(key, shape))
 
 
+def laplace(key: Key, shape: Sequence[int] = ()) -> jax.Array:
+    """Laplace with scale 1 (variance 2), float32: the difference of two exponentials."""
+    first, second = pairs(key, shape)
+    return jnp.log(to_uniform(second)) - jnp.log(to_uniform(first))
+
+
 def gumbel(key: Key, shape: Sequence[int] = ()) -> jax.Array:
     """Standard Gumbel, float32: argmax(logits + gumbel) is categorical(softmax(logits))."""
     return -jnp.log(exponential(key, shape))

@@ -37,6 +37,22 @@ class FullFeedback(NamedTuple):
     rewards: jax.Array  # [K]
 
 
+class Pulls(NamedTuple):
+    """An action of many pulls at once: slot j pulls `arms[j]` `counts[j]` times.
+
+    A slot with count 0 is empty; an arm is in at most one slot that is not.
+    """
+
+    arms: jax.Array  # [W] int32
+    counts: jax.Array  # [W] int32
+
+
+class RewardSums(NamedTuple):
+    """What `Pulls` brought: the sum of the rewards of each slot, 0 for an empty one."""
+
+    sums: jax.Array  # [W]
+
+
 class Environment(Protocol):
     """A decision problem. `metrics` of `step` add up over rounds; `evaluate` is asked at
     checkpoints only, for whatever does not add up."""
@@ -58,6 +74,14 @@ class Learner(Protocol):
     def recommend(self, state: Any) -> Any: ...
 
 
+class PhaseLearner(Learner, Protocol):
+    """A learner whose rounds are phases: it acts by `Pulls` and is told `RewardSums`."""
+
+    def num_phases(self) -> int:
+        """Phases after which it asks for nothing more: every count is 0."""
+        ...
+
+
 def concrete(x: Any) -> np.ndarray | None:
     """`x` as a NumPy array, or None when it has no value to check: a tracer, a placeholder that
     JAX puts into a pytree while it takes one apart, or a blank."""
@@ -72,7 +96,8 @@ def concrete(x: Any) -> np.ndarray | None:
 
 def complete(learner: L, env: Any, horizon: int) -> L:
     """Fill a learner's blanks from the problem: a field that is None and is named like an
-    attribute of the environment (`num_arms`), or `horizon`, takes that value.
+    attribute of the environment (`num_arms`), or `horizon`, takes that value. A learner that holds
+    another one says itself how it is filled, by a method `completed(env, horizon)`.
 
     Raises:
       ValueError: a blank `num_arms` that the environment does not know, or one that was set by
@@ -80,6 +105,9 @@ def complete(learner: L, env: Any, horizon: int) -> L:
     """
     if not dataclasses.is_dataclass(learner) or isinstance(learner, type):
         raise ValueError(f"a learner is a dataclass instance, got {learner!r}")
+    completed = getattr(learner, "completed", None)
+    if completed is not None:
+        return completed(env, horizon)
     blanks = {}
     for field in dataclasses.fields(learner):
         value = getattr(learner, field.name)

@@ -24,6 +24,8 @@ from .noise import pairs, stream, threefry, to_normal, to_uniform, uniform
 from .protocol import Key
 
 _FEW = 256  # up to this many lanes, rejected ones are redrawn one by one; beyond, all together
+_DRAWN = 1024  # up to so many uniforms are drawn for a sum of them
+_CHUNK = 32  # so many at once
 _RETRY = np.uint32(0x72747279)  # second counter word of redrawn proposals
 
 
@@ -175,6 +177,38 @@ def _redraw(value, accepted, words, propose: Callable, parameters):
 
     loop = np.uint32(0), value.reshape(lanes), ~accepted.reshape(lanes)
     return jax.lax.while_loop(lambda loop: jnp.any(loop[2]), redraw, loop)[1].reshape(shape)
+
+
+def uniform_sum(key: Key, counts: jax.Array) -> jax.Array:
+    """Sums of `counts` independent uniforms on (0, 1) each, float32, shaped as `counts` (int32, up
+    to 2^24).
+
+    Equal in law to adding up that many draws of `noise.uniform`. Up to 1,024 they are drawn and
+    added up; beyond, bit by bit: of the b-th binary digits of n uniforms, Binomial(n, 1/2) are one.
+    """
+    few = jnp.where(counts <= _DRAWN, counts, 0)
+    many = counts - few
+
+    def draw(loop):
+        chunk, total = loop
+        cells = jnp.stack(pairs(stream(key, chunk), (*counts.shape, _CHUNK // 2)), axis=-1) >> 9
+        cells = cells.reshape(*counts.shape, _CHUNK)
+        left = few[..., None] - chunk * _CHUNK
+        kept = jnp.where(jnp.arange(_CHUNK) < left, cells, 0)
+        added = jnp.sum(kept, axis=-1, dtype=jnp.uint32).astype(jnp.float32)
+        return chunk + 1, total + added * np.float32(2**-23)
+
+    def digit(loop):
+        b, total = loop
+        tape = binomial_tape(stream(stream(key, "digits"), b), counts.shape)
+        ones = binomial(tape, many, jnp.float32(0.5)).astype(jnp.float32)
+        return b - 1, total + ones * jnp.exp2(-b.astype(jnp.float32))
+
+    middle = counts.astype(jnp.float32) * np.float32(2**-24)  # a uniform is the middle of its cell
+    loop = jnp.int32(0), middle
+    total = jax.lax.while_loop(lambda x: jnp.any(x[0] * _CHUNK < few), draw, loop)[1]
+    loop = jnp.int32(23), total  # the smallest digits first
+    return jax.lax.while_loop(lambda x: jnp.any(many > 0) & (x[0] > 0), digit, loop)[1]
 
 
 # ---- binomial ------------------------------------------------------------------------------

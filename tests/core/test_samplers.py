@@ -5,6 +5,7 @@ near 0 and 1. A draw is therefore taken as the interval of values that round to 
 Kolmogorov-Smirnov distance as the least one that any values in these intervals have.
 """
 
+import math
 from functools import partial
 
 import jax
@@ -142,3 +143,38 @@ def test_without_the_boost_a_tape_is_shorter_and_exact_above_one():
     assert tape.log_boost is None
     draws = np.float64(samplers.gamma(tape, jnp.float32(1.0)))
     assert ks_pvalue(draws, scipy.stats.gamma(1.0)) > TOO_RARE
+
+
+@jax.jit
+def draw_uniform_sum(key, counts):
+    return samplers.uniform_sum(key, counts)
+
+
+def irwin_hall(x, n):
+    """P(sum of n uniforms <= x)."""
+    terms = [
+        (-1) ** k * math.comb(n, k) * np.maximum(x - k, 0) ** n / math.factorial(n)
+        for k in range(n + 1)
+    ]
+    return np.sum(terms, axis=0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 33, 250, 1024, 1025, 40_000])
+def test_uniform_sum_in_law(n):
+    draws = np.sort(np.float64(draw_uniform_sum(noise.stream(noise.root(14), n),
+                                                jnp.full(SIZE, n, jnp.int32))))  # fmt: skip
+    # From 33 terms on the law is normal to within 0.0276 / n (the next term of Edgeworth's series).
+    law = irwin_hall(draws, n) if n < 30 else scipy.stats.norm(n / 2, np.sqrt(n / 12)).cdf(draws)
+    slack = 0 if n < 30 else 0.0276 / n
+    ranks = np.arange(SIZE + 1) / SIZE
+    distance = max(np.max(law - ranks[:-1]), np.max(ranks[1:] - law)) - slack
+    assert scipy.stats.kstwo.sf(max(distance, 0), SIZE) > TOO_RARE
+
+
+def test_uniform_sums_of_slots_are_their_own():
+    counts = jnp.tile(jnp.array([0, 3, 2000, 40], jnp.int32), (SIZE // 4, 1))
+    sums = np.float64(draw_uniform_sum(noise.root(15), counts))
+    assert np.all(sums[:, 0] == 0) and np.all((0 < sums[:, 1]) & (sums[:, 1] < 3))
+    correlations = np.corrcoef(sums[:, 1:].T)[np.triu_indices(3, 1)]
+    # A correlation of n independent pairs is normal with deviation 1 / sqrt(n).
+    assert np.max(np.abs(correlations)) < 5.3 / np.sqrt(SIZE / 4)

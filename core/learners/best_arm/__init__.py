@@ -1,0 +1,1 @@
+"""Best-arm identification with a fixed budget."""

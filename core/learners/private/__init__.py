@@ -1,0 +1,1 @@
+"""Learners that keep the rewards of their users private."""
