@@ -22,11 +22,24 @@ import numpy as np
 
 from .noise import pairs, stream, threefry, to_normal, to_uniform, uniform
 from .protocol import Key
+from .sums import RETRY, BinomialTape, binomial, binomial_tape, uniform_sum
+
+__all__ = [
+    "BinomialTape",
+    "GammaShape",
+    "GammaTape",
+    "beta",
+    "beta_from",
+    "beta_tape",
+    "binomial",
+    "binomial_tape",
+    "gamma",
+    "gamma_shape",
+    "gamma_tape",
+    "uniform_sum",
+]
 
 _FEW = 256  # up to this many lanes, rejected ones are redrawn one by one; beyond, all together
-_DRAWN = 1024  # up to so many uniforms are drawn for a sum of them
-_CHUNK = 32  # so many at once
-_RETRY = np.uint32(0x72747279)  # second counter word of redrawn proposals
 
 
 class GammaTape(NamedTuple):
@@ -46,13 +59,6 @@ class GammaShape(NamedTuple):
     boost: jax.Array  # exponent of the extra uniform: 1 / shape below one, else 0
 
 
-class BinomialTape(NamedTuple):
-    """Words for binomial draws of some shape."""
-
-    first: jax.Array  # [...] uint32
-    second: jax.Array  # [...] uint32
-
-
 def gamma_tape(key: Key, shape: Sequence[int] = (), *, below_one: bool = True) -> GammaTape:
     """A tape for `gamma` draws of the given shape (with a leading axis of rounds, usually).
 
@@ -70,11 +76,6 @@ def gamma_tape(key: Key, shape: Sequence[int] = (), *, below_one: bool = True) -
 def beta_tape(key: Key, shape: Sequence[int] = (), *, below_one: bool = True) -> GammaTape:
     """A tape for `beta` draws of the given shape: gammas twice as wide on the last axis."""
     return gamma_tape(key, (*shape[:-1], 2 * shape[-1]) if shape else (2,), below_one=below_one)
-
-
-def binomial_tape(key: Key, shape: Sequence[int] = ()) -> BinomialTape:
-    """A tape for `binomial` draws of the given shape."""
-    return BinomialTape(*pairs(key, shape))
 
 
 def gamma_shape(shape: jax.Array) -> GammaShape:
@@ -160,7 +161,7 @@ def _redraw(value, accepted, words, propose: Callable, parameters):
     parameters = [x.reshape(lanes) for x in parameters]
 
     def attempt(words, n, parameters):
-        words = jax.lax.optimization_barrier(threefry((words[0], words[1]), (n, _RETRY)))
+        words = jax.lax.optimization_barrier(threefry((words[0], words[1]), (n, RETRY)))
         return jax.lax.optimization_barrier(propose(*words, *parameters))
 
     def redraw(loop):
@@ -177,130 +178,3 @@ def _redraw(value, accepted, words, propose: Callable, parameters):
 
     loop = np.uint32(0), value.reshape(lanes), ~accepted.reshape(lanes)
     return jax.lax.while_loop(lambda loop: jnp.any(loop[2]), redraw, loop)[1].reshape(shape)
-
-
-def uniform_sum(key: Key, counts: jax.Array) -> jax.Array:
-    """Sums of `counts` independent uniforms on (0, 1) each, float32, shaped as `counts` (int32, up
-    to 2^24).
-
-    Equal in law to adding up that many draws of `noise.uniform`. Up to 1,024 they are drawn and
-    added up; beyond, bit by bit: of the b-th binary digits of n uniforms, Binomial(n, 1/2) are one.
-    """
-    few = jnp.where(counts <= _DRAWN, counts, 0)
-    many = counts - few
-
-    def draw(loop):
-        chunk, total = loop
-        cells = jnp.stack(pairs(stream(key, chunk), (*counts.shape, _CHUNK // 2)), axis=-1) >> 9
-        cells = cells.reshape(*counts.shape, _CHUNK)
-        left = few[..., None] - chunk * _CHUNK
-        kept = jnp.where(jnp.arange(_CHUNK) < left, cells, 0)
-        added = jnp.sum(kept, axis=-1, dtype=jnp.uint32).astype(jnp.float32)
-        return chunk + 1, total + added * np.float32(2**-23)
-
-    def digit(loop):
-        b, total = loop
-        tape = binomial_tape(stream(stream(key, "digits"), b), counts.shape)
-        ones = binomial(tape, many, jnp.float32(0.5)).astype(jnp.float32)
-        return b - 1, total + ones * jnp.exp2(-b.astype(jnp.float32))
-
-    middle = counts.astype(jnp.float32) * np.float32(2**-24)  # a uniform is the middle of its cell
-    loop = jnp.int32(0), middle
-    total = jax.lax.while_loop(lambda x: jnp.any(x[0] * _CHUNK < few), draw, loop)[1]
-    loop = jnp.int32(23), total  # the smallest digits first
-    return jax.lax.while_loop(lambda x: jnp.any(many > 0) & (x[0] > 0), digit, loop)[1]
-
-
-# ---- binomial ------------------------------------------------------------------------------
-
-
-def binomial(tape: BinomialTape, n: jax.Array, p: jax.Array) -> jax.Array:
-    """Binomial(n, p) draws, int32, shaped as the tape; n up to 2^24, p in [0, 1].
-
-    By inversion where n min(p, 1 - p) < 10, else Hoermann's transformed rejection BTRS ("The
-    generation of binomial random variates", 1993) with Loader's form of the probabilities
-    ("Fast and accurate computation of binomial probabilities", 2000), which float32 can hold.
-    """
-    n = jnp.broadcast_to(n, tape.first.shape).astype(jnp.float32)
-    p = jnp.broadcast_to(p, tape.first.shape).astype(jnp.float32)
-    q = jnp.minimum(p, 1 - p)
-    few = n * q < 10
-    inverted = _invert(to_uniform(tape.first), n, jnp.where(few, q, 0))
-    safe = jnp.where(few, 100, n), jnp.where(few, np.float32(0.5), q)
-    rejected = _redraw(*_btrs(*tape, *safe), tape, _btrs, safe)
-    count = jnp.where(few, inverted, rejected)
-    return jnp.where(p > 0.5, n - count, count).astype(jnp.int32)
-
-
-def _invert(u, n, p):
-    """The smallest k with u <= P(X <= k), adding up probabilities from 0."""
-
-    def step(loop):
-        k, mass, left = loop
-        more = left > mass
-        left = jnp.where(more, left - mass, left)
-        mass = jnp.where(more, mass * (n - k) / (k + 1) * (p / (1 - p)), mass)
-        return k + more, mass, left
-
-    def short(loop):
-        k, mass, left = loop
-        return jnp.any((left > mass) & (k < n) & (k < 100))
-
-    start = jnp.zeros_like(u), jnp.exp(n * jnp.log1p(-p)), u
-    return jax.lax.while_loop(short, step, start)[0]
-
-
-def _btrs(first, second, n, p):
-    mean, spread = n * p, jnp.sqrt(n * p * (1 - p))
-    b = np.float32(1.15) + np.float32(2.53) * spread
-    a = np.float32(-0.0873) + np.float32(0.0248) * b + np.float32(0.01) * p
-    alpha = (np.float32(2.83) + np.float32(5.1) / b) * spread
-    u, v = to_uniform(first) - np.float32(0.5), to_uniform(second)
-    us = np.float32(0.5) - jnp.abs(u)
-    k = jnp.floor((2 * a / us + b) * u + mean + np.float32(0.5))
-    inside = (k >= 0) & (k <= n)
-    k = jnp.clip(k, 0, n)
-    quick = (us >= np.float32(0.07)) & (v <= np.float32(0.92) - np.float32(4.2) / b)
-    mode = jnp.floor((n + 1) * p)
-    bound = _log_probability(k, n, p) - _log_probability(mode, n, p)
-    return k, inside & (quick | (jnp.log(v * alpha / (a / (us * us) + b)) <= bound))
-
-
-def _log_probability(k, n, p):
-    """Log of the binomial probability of k among n, less terms of n alone (Loader 2000)."""
-    edge = (k == 0) | (k == n)
-    inner = jnp.where(edge, 1, k)
-    rest = n - inner
-    value = (
-        np.float32(-0.5) * jnp.log(inner * rest / n)
-        - _stirling_error(inner)
-        - _stirling_error(rest)
-        - _deviance(inner, n * p)
-        - _deviance(rest, n * (1 - p))
-    )
-    at_edge = n * jnp.where(k == 0, jnp.log1p(-p), jnp.log(p))
-    half_log_tau = np.float32(0.5 * math.log(2 * math.pi))
-    return jnp.where(edge, at_edge - _stirling_error(n) + half_log_tau, value)
-
-
-_STIRLING = np.array(
-    [math.lgamma(k + 1) - (k + 0.5) * math.log(k) + k - 0.5 * math.log(2 * math.pi)
-     for k in range(1, 16)], np.float32,
-)  # fmt: skip
-
-
-def _stirling_error(k):
-    """log k! less Stirling's approximation, k >= 1 a whole number."""
-    table = jnp.asarray(_STIRLING)[jnp.clip(k.astype(jnp.int32) - 1, 0, 14)]
-    square = 1 / (k * k)
-    series = (np.float32(1 / 12) - square * (np.float32(1 / 360) - square / 1260)) / k
-    return jnp.where(k < 16, table, series)
-
-
-def _deviance(x, mean):
-    """x log(x / mean) + mean - x, exact where x is near the mean."""
-    t = (x - mean) / mean
-    series = np.float32(1 / (12 * 11))
-    for m in range(11, 1, -1):
-        series = series * -t + np.float32(1 / (m * (m - 1)))
-    return mean * jnp.where(jnp.abs(t) < 0.25, series * t * t, (1 + t) * jnp.log1p(t) - t)

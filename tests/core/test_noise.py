@@ -65,6 +65,11 @@ def test_exponential_and_gumbel_in_law():
     assert scipy.stats.kstest(gumbel, "gumbel_r").pvalue > TOO_RARE
 
 
+def test_laplace_in_law():
+    x = np.float64(jax.jit(noise.laplace, static_argnums=1)(noise.root(4), (200_000,)))
+    assert scipy.stats.kstest(x, scipy.stats.laplace.cdf).pvalue > TOO_RARE
+
+
 def test_streams_do_not_meet():
     root = noise.root(0)
     keys = [noise.stream(root, name) for name in ("a", "b", 0, 1, 2**31)]
