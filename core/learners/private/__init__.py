@@ -1,1 +1,20 @@
 """Learners that keep the rewards of their users private."""
+
+from .adaptive import AdaCUCB, AdaPKLUCB, AdaPUCB
+from .dp_bai import DPBAI
+from .dp_od import DPOD
+from .elimination import DPSE
+from .top_two import AdaPTT, AdaPTTStar
+from .tree import DPUCB
+
+__all__ = [
+    "AdaCUCB",
+    "AdaPKLUCB",
+    "AdaPTT",
+    "AdaPTTStar",
+    "AdaPUCB",
+    "DPBAI",
+    "DPOD",
+    "DPSE",
+    "DPUCB",
+]
