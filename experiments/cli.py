@@ -74,7 +74,7 @@ def _dispatch(words: list[str]) -> int:
     if name == "bench" and rest and not rest[0].startswith("-"):
         return bench(rest)
     command = _parse(name, COMMANDS[name], rest)
-    if name in ("run", "reproduce", "doctor"):
+    if name in ("run", "reproduce", "audit", "doctor"):
         _keep_compiled()
     return command()
 
