@@ -10,12 +10,21 @@ them all, keeps the results on disk and returns them as one `xarray.Dataset` for
 """
 
 from . import envs
-from .core import learners, noise, samplers, statistics
+from .core import complexity, learners, noise, samplers, statistics
 from .core import plotting as plot
 from .core.claims import Claim, Verdict, judge, settle
+from .core.identify import Identification, identify
 from .core.noise import argmax
 from .core.noise import categorical as sample_categorical
-from .core.protocol import BanditFeedback, Environment, FullFeedback, Learner
+from .core.protocol import (
+    BanditFeedback,
+    Environment,
+    FullFeedback,
+    Learner,
+    PhaseLearner,
+    Pulls,
+    RewardSums,
+)
 from .core.simulate import NonFiniteMetric, Stacked, Trace, simulate, stack
 from .core.statistics import Estimate
 from .core.store import Store, StoreError
@@ -29,8 +38,12 @@ __all__ = [
     "Environment",
     "Estimate",
     "FullFeedback",
+    "Identification",
     "Learner",
     "NonFiniteMetric",
+    "PhaseLearner",
+    "Pulls",
+    "RewardSums",
     "Stacked",
     "Store",
     "StoreError",
@@ -38,7 +51,9 @@ __all__ = [
     "Trace",
     "Verdict",
     "argmax",
+    "complexity",
     "envs",
+    "identify",
     "judge",
     "learners",
     "noise",

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
+    from .identify import Identification
+
 # Okabe & Ito's palette for all kinds of colour vision, without its yellow, which is lost on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
@@ -209,6 +211,41 @@ def pulls(
         bar.set_label(f"share of {int(dataset.checkpoint[-1]):,} rounds")
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         _note(drawn, axes, _caption(dataset, None, note), own=ax is None)
+    return drawn
+
+
+def errors(
+    found: Mapping[str, Sequence[Identification]],
+    level: float = 0.95,
+    log: bool = True,
+    ax: Axes | None = None,
+) -> matplotlib.figure.Figure:
+    """Error probability against the budget, a curve for each name, from what `identify` found at
+    several budgets: {"uniform": [identify(...), ...], ...}.
+
+    Bands are pointwise Clopper-Pearson intervals at `level`. On a logarithmic axis a point without
+    a single error shows as its band alone.
+
+    Raises:
+      ValueError: nothing to draw.
+    """
+    if not found or not all(found.values()):
+        raise ValueError(f"errors draws at least one result a name: got {dict(found)!r}")
+    with style():
+        drawn, axes = _axes(1, ax)
+        for slot, (name, results) in enumerate(found.items()):
+            rows = sorted((x.budget, *x.error(level)[:3]) for x in results)
+            budgets, value, low, high = np.array(rows, float).T
+            if log:
+                value = np.where(value > 0, value, np.nan)
+                low = np.maximum(low, high / 1e3)
+            _curve(axes[0], budgets, (value, low, high), name, line_style(slot))
+        axes[0].set(xlabel="budget (pulls)", ylabel="error probability")
+        _decorate(axes[0], "", "y" if log else "")
+        runs = sorted({x.runs for results in found.values() for x in results})
+        count = f"{runs[0]:,}" if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,}"
+        kind = f"bands: {level * 100:.4g} % Clopper-Pearson intervals, pointwise"
+        _legend(drawn, axes, f"{count} runs; {kind}", own=ax is None)
     return drawn
 
 

@@ -6,6 +6,7 @@ Whatever takes long to import is imported where it is used, so that help is ther
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import shutil
 import sys
@@ -240,23 +241,75 @@ class Bench:
     examples: ClassVar[tuple[str, ...]] = (
         "regrax bench bandits",
         "regrax bench bandits --seeds 1000 --repeats 3 --no-peers",
+        "regrax bench best_arm",
+        "regrax bench tallying",
     )
 
     benchmark: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="BENCHMARK")]
-    """There is one: bandits. What follows are its own options."""
+    """One of bandits, best_arm, tallying. What follows are its own options."""
 
     def __call__(self) -> int:
         return bench([self.benchmark])
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Look for violations of differential privacy: lower bounds on epsilon from many runs.
+
+    Each learner plays pairs of reward tables that differ in one reward, and the event that tells
+    the two apart best is counted. Ends with code 1 when a claim is refuted.
+    """
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "regrax audit",
+        "regrax audit dp-se --epsilon 0.5 --runs 1e6",
+        "regrax audit adap-ucb adap-tt --epsilon 1",
+    )
+
+    learners: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="LEARNER")
+    ] = ()
+    """Private learners, such as dp-se; all of them by default."""
+    epsilon: float = 0.5
+    """What they are set to, and claim."""
+    delta: float = 1e-3
+    """The same, for those that claim (epsilon, delta)-privacy."""
+    runs: Number = 100_000
+    """Runs on each table; half of them or fewer choose the event, the others count it."""
+    level: float = 0.99
+    """Confidence of all bounds of a learner together."""
+    root_seed: int = 0
+    """Another one gives other, independent runs."""
+    output: Output = Path("results")
+    """Folder of results."""
+
+    def __call__(self) -> int:
+        from . import audit
+
+        violated = False
+        for i, name in enumerate(audit.names(self.learners)):
+            done = audit.perform(
+                name, self.epsilon, delta=self.delta, runs=self.runs, level=self.level,
+                root_seed=self.root_seed,
+            )  # fmt: skip
+            print("\n" * (i > 0) + audit.text(done), flush=True)
+            audit.save(done, self.output, self.epsilon)
+            violated = violated or done.violated
+        return 1 if violated else 0
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "list": List,
     "run": Run,
     "reproduce": Reproduce,
+    "audit": Audit,
     "report": Report,
     "doctor": Doctor,
     "bench": Bench,
 }
+
+
+BENCHMARKS = ("bandits", "best_arm", "tallying")
 
 
 def bench(words: list[str]) -> int:
@@ -265,12 +318,10 @@ def bench(words: list[str]) -> int:
     from .catalogue import UsageError
 
     name, rest = words[0], words[1:]
-    if name != "bandits":
-        raise UsageError(f"no benchmark {name!r}: {did_you_mean(name, ['bandits'])}")
-    from ..benchmarks import bandits
-
-    config = tyro.cli(bandits.Config, prog="regrax bench bandits", args=rest)
-    return bandits.main(config)
+    if name not in BENCHMARKS:
+        raise UsageError(f"no benchmark {name!r}: {did_you_mean(name, BENCHMARKS)}")
+    benchmark = importlib.import_module(f"..benchmarks.{name}", __package__)
+    return benchmark.main(tyro.cli(benchmark.Config, prog=f"regrax bench {name}", args=rest))
 
 
 def _cut(line: str) -> str:

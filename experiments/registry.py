@@ -1,8 +1,9 @@
-"""The papers that are reproduced here. A new one: write its module, add it to the line below."""
+"""The papers that are reproduced here. A new one: write its module, add it to the lines below."""
 
 from __future__ import annotations
 
-from . import introduction_to_bandits
+from . import best_arm, introduction_to_bandits, private_bandits, private_best_arm
 from .paper import Paper
 
-PAPERS: dict[str, Paper] = {paper.name: paper for paper in (introduction_to_bandits.PAPER,)}
+_MODULES = (introduction_to_bandits, best_arm, private_best_arm, private_bandits)
+PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in _MODULES}

@@ -1,8 +1,12 @@
 """Learning algorithms, grouped by what they learn from."""
 
-from . import bandits, experts
+from . import bandits, best_arm, experts, private, tallying
 from .bandits import *  # noqa: F403
+from .best_arm import *  # noqa: F403
 from .experts import Hedge
+from .private import *  # noqa: F403
+from .rounds import ByRound
+from .tallying import *  # noqa: F403
 
-__all__ = ["Hedge", "bandits", "experts"]
-__all__ += bandits.__all__
+__all__ = ["ByRound", "Hedge", "bandits", "best_arm", "experts", "private", "tallying"]
+__all__ += bandits.__all__ + best_arm.__all__ + private.__all__ + tallying.__all__
