@@ -13,7 +13,7 @@ from . import envs
 from .core import complexity, learners, noise, samplers, statistics
 from .core import plotting as plot
 from .core.claims import Claim, Verdict, judge, settle
-from .core.identify import Identification, identify
+from .core.identify import Identification, identify, phases
 from .core.noise import argmax
 from .core.noise import categorical as sample_categorical
 from .core.protocol import (
@@ -57,6 +57,7 @@ __all__ = [
     "judge",
     "learners",
     "noise",
+    "phases",
     "plot",
     "run",
     "sample_categorical",

@@ -72,6 +72,13 @@ def loop(count: int, body: Callable[[Any, Any], Any], start: Any) -> Any:
     return jax.lax.fori_loop(0, count, body, start, unroll=count <= _UNROLL)
 
 
+def rows(count: int, row: Callable[[Any], jax.Array]) -> jax.Array:
+    """[count, ...], made of row(0), row(1), ...: written out when there are few."""
+    if count <= _UNROLL:
+        return jnp.stack([row(j) for j in range(count)])
+    return jax.lax.map(row, jnp.arange(count, dtype=jnp.int32))
+
+
 def while_any(going: Callable[[Any], jax.Array], body: Callable[[Any], Any], start: Any) -> Any:
     """A loop that ends lane by lane: `going` of the state says [B] bool which lanes go on."""
 

@@ -29,6 +29,7 @@ from .protocol import complete
 
 BLOCK = 128  # rounds of noise drawn at once, at most: enough to vectorise
 _TAPE = 4096  # bytes of noise a seed, about: fewer rounds at once where a round takes many draws
+_TOGETHER = 256  # seeds at a time where rounds are phases: few rounds of much work each
 _LANES = 8  # seeds per device come in multiples of this, so every batch compiles to the same loops
 
 
@@ -133,11 +134,13 @@ def _run(env, learner, horizon, seeds, stops, root_seed, progress) -> Trace:
     sizes = tuple(len(x.members) if isinstance(x, Stacked) else None for x in (env, learner))
     runs = len(environments) * len(learners) * len(seeds)
     mesh = Mesh(np.array(devices()), ("seeds",))
-    numbers = _pad(seeds, mesh.size * _LANES).astype(np.uint32)
+    together = _TOGETHER if hasattr(learners[0], "num_phases") else None
+    lanes = _LANES if together is None or len(seeds) <= together * mesh.size else together
+    numbers = _pad(seeds, mesh.size * lanes).astype(np.uint32)
     numbers = jax.device_put(numbers, NamedSharding(mesh, P("seeds")))
     players = jax.device_put(players, NamedSharding(mesh, P()))  # once, not for every chunk
     root = noise.root(root_seed)
-    static = {"sizes": sizes, "mesh": mesh}
+    static = {"sizes": sizes, "mesh": mesh, "together": together}
 
     start = time.perf_counter()
     carry = _init(*players, numbers, root, num_stops=len(stops), **static)
@@ -183,14 +186,24 @@ def _lift(f, axes, sizes):
     return f
 
 
-def _over_seeds(f, mesh, num_carries):
-    """Run `f(env, learner, numbers, *carries)` on every device with its share of the seeds."""
+def _over_seeds(f, mesh, num_carries, together):
+    """Run `f(env, learner, numbers, *carries)` on every device with its share of the seeds; a CPU
+    takes them `together` so many at a time, if that is given, which then stay in its cache."""
+
+    def blocks(env, learner, *seeds):
+        count = len(seeds[0])
+        if together is None or count <= together or mesh.devices.flat[0].platform != "cpu":
+            return f(env, learner, *seeds)
+        cut = jax.tree.map(lambda x: x.reshape(-1, together, *x.shape[1:]), seeds)
+        done = jax.lax.map(lambda block: f(env, learner, *block), cut)
+        return jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), done)
+
     specs = (P(), P(), P("seeds"), *(P("seeds") for _ in range(num_carries)))
-    return jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=P("seeds"), check_vma=False)
+    return jax.shard_map(blocks, mesh=mesh, in_specs=specs, out_specs=P("seeds"), check_vma=False)
 
 
-@partial(jax.jit, static_argnames=("num_stops", "sizes", "mesh"))
-def _init(env, learner, numbers, root, *, num_stops, sizes, mesh):
+@partial(jax.jit, static_argnames=("num_stops", "sizes", "mesh", "together"))
+def _init(env, learner, numbers, root, *, num_stops, sizes, mesh, together):
     """The carry of a fresh run: states, with the totals among them, and empty records."""
 
     def one(env, learner, number):
@@ -209,11 +222,13 @@ def _init(env, learner, numbers, root, *, num_stops, sizes, mesh):
         own = {"s": len(numbers), "e": sizes[0], "l": sizes[1]}
         return _lift(one, ("e", "l", "s"), own)(env, learner, numbers)
 
-    return _over_seeds(local, mesh, 0)(env, learner, numbers)
+    return _over_seeds(local, mesh, 0, together)(env, learner, numbers)
 
 
-@partial(jax.jit, static_argnames=("sizes", "mesh"), donate_argnums=(5,))
-def _advance(env, learner, numbers, root, stops, carry, begin, index, until, *, sizes, mesh):
+@partial(jax.jit, static_argnames=("sizes", "mesh", "together"), donate_argnums=(5,))
+def _advance(
+    env, learner, numbers, root, stops, carry, begin, index, until, *, sizes, mesh, together
+):
     """Play every run from round `begin` to round `until`, recording at stops[index], ..."""
 
     def local(env, learner, numbers, carry):
@@ -264,7 +279,7 @@ def _advance(env, learner, numbers, root, stops, carry, begin, index, until, *, 
         loop = jnp.int32(begin), jnp.int32(index), *carry
         return while_before(until, play_long_block, loop)[2:]
 
-    return _over_seeds(local, mesh, 1)(env, learner, numbers, carry)
+    return _over_seeds(local, mesh, 1, together)(env, learner, numbers, carry)
 
 
 def _tape(player, name, axis, sizes, keys):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .lanes import dot, inverse, over_lanes, while_any
+from .lanes import dot, inverse, over_lanes, rows, while_any
 
 _STEPS = 1000  # what is left of the gap then is left
 _BLOCK = 32  # lanes at a time on a CPU
@@ -52,7 +52,7 @@ def xy_optimal(
       among: [K] bool. With fewer than two arms, or equal ones, rho is 0 and the weights even.
       needed: [] bool; without it no steps are taken, and the result means nothing.
       limit: []; stop as soon as it is known which of rho and `limit` is larger: then `rho` of the
-        result is at most `limit`, or `bound` is above it.
+        result is at most `limit`, or `bound` is above it. NaN is no limit.
       tolerance: relative, 1e-3 or more.
 
     Raises:
@@ -78,7 +78,7 @@ def _xy_optimal(tolerance, coordinates, rank, among, needed, limit=None):
         best, bound, measured = state.best, state.bound, state.measured
         off = best > bound * (1 + tolerance)
         if limit is not None:
-            off &= (best > limit) & (bound <= limit)
+            off &= ~((best <= limit) | (bound > limit))
         return needed & off & (measured.mean > 0) & (state.steps < _STEPS)
 
     def step(state):
@@ -128,20 +128,20 @@ class _Measured(NamedTuple):
 def _measure(x, rank, pairs, weights, mixture):
     d = len(x)
     weighted = x * weights
-    matrix = jnp.stack([jnp.sum(weighted[j] * x, axis=1) for j in range(d)])  # [d, d, B]
+    matrix = rows(d, lambda j: jnp.sum(weighted[j] * x, axis=1))  # [d, d, B]
     empty = jnp.arange(d, dtype=jnp.int32)[:, None] >= rank
     matrix = matrix + jnp.where(jnp.eye(d, dtype=bool)[:, :, None] & empty, 1, 0)
     inverted = inverse(matrix)
-    images = jnp.stack([dot(x, inverted[j]) for j in range(d)])  # [d, K, B], A^-1 x
+    images = rows(d, lambda j: dot(x, inverted[j]))  # [d, K, B], A^-1 x
     products = dot(images[:, :, None], x[:, None])  # [K, K, B]
     own = dot(images, x)
     norms = jnp.where(pairs, jnp.maximum(own[:, None] + own - 2 * products, 0), 0)
     mean = jnp.sum(mixture * norms, axis=(0, 1))
     # sum_ij m_ij (x_i - x_j)(x_i - x_j)^T seen from x_k: the mixture is symmetric.
     degrees = jnp.sum(mixture, axis=1)
-    moved = jnp.stack([degrees * x[j] - jnp.sum(mixture * x[j], axis=1) for j in range(d)])
-    spread = jnp.stack([2 * jnp.sum(moved[j] * x, axis=1) for j in range(d)])  # [d, d, B]
-    slopes = dot(jnp.stack([dot(images, spread[j]) for j in range(d)]), images)
+    moved = rows(d, lambda j: degrees * x[j] - jnp.sum(mixture * x[j], axis=1))
+    spread = rows(d, lambda j: 2 * jnp.sum(moved[j] * x, axis=1))  # [d, d, B]
+    slopes = dot(rows(d, lambda j: dot(images, spread[j])), images)
     slopes = jnp.maximum(slopes, 0)
     largest = jnp.max(norms, axis=(0, 1))
     bound = mean * mean / jnp.maximum(jnp.max(slopes, axis=0), 1e-30)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ..core.claims import Verdict
 from ..core.sources import version
-from . import records
+from . import audit, records
 from .paper import Papers
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -32,18 +32,18 @@ def build(output: str | Path = "results", papers: Papers | None = None) -> Path:
       OSError: the page cannot be written.
     """
     output = Path(output)
-    found = records.load(output, papers)
-    if not found:
+    found, audits = records.load(output, papers), audit.load(output)
+    if not found and not audits:
         raise ValueError(
             f"nothing to report in {str(output)!r}: run `regrax reproduce` first, or name the "
             f"folder of its results with --output"
         )
     records.collect(output, found)
-    return records.write_text(output / "report" / "index.html", render(found))
+    return records.write_text(output / "report" / "index.html", render(found, audits))
 
 
-def render(found: Iterable[Mapping[str, Any]]) -> str:
-    """The page as text, from records in the order of the page."""
+def render(found: Iterable[Mapping[str, Any]], audits: Iterable[Mapping[str, Any]] = ()) -> str:
+    """The page as text, from records in the order of the page and the rows of privacy audits."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -67,12 +67,32 @@ def render(found: Iterable[Mapping[str, Any]]) -> str:
     }
     failed = sum(bool(figure["errors"]) for paper in papers for figure in paper["figures"])
     return environment.get_template("report.html.j2").render(
-        papers=papers, totals=totals, failed=failed
+        papers=papers, totals=totals, failed=failed, audits=_audited(audits)
     )
 
 
 def _claims(figures: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "record": figure} for figure in figures for row in figure["claims"]]
+
+
+def _audited(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a learner and claim: the largest lower bound on epsilon in either box."""
+    found = []
+    for key, group in itertools.groupby(rows, lambda x: (x["learner"], x["epsilon"], x["delta"])):
+        members = list(group)
+        boxes = {
+            box: max((x["lower"] for x in members if x["box"] == box), default=None)
+            for box in ("black", "white")
+        }
+        verdicts = {x["verdict"] for x in members}
+        worst = "violated" if "violated" in verdicts else "not refuted"
+        found.append(
+            dict(zip(("learner", "epsilon", "delta"), key, strict=True))
+            | boxes
+            | {"pairs": len({x["case"] for x in members}), "verdict": worst}
+            | {"confidence": members[0]["confidence"]}
+        )
+    return found
 
 
 def region(row: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from .tallying_games import (
 )
 
 GAP = 0.5
+LONG = 40  # rounds, in m K: enough to find the arm
 
 
 def _everybody(memory: int) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def hidden_studies(scale: Scale) -> list[Study]:
         in_rounds(
             f"hidden-m{memory}-K{arms}",
             {"hidden": HiddenBestArm(tally_theory.hidden_arm(arms, memory, gap=GAP))},
-            4 * arms * memory,
+            LONG * arms * memory,
             _everybody(memory),
             size.seeds,
         )
@@ -70,11 +71,11 @@ def plot_hidden(data: Data):
     cells = list(_hidden_cells(data))
     for slot, learner in enumerate(_everybody(1)):
         rows = sorted((mk, values.mean()) for mk, name, _, values in cells if name == learner)
-        look = plotting.line_style(slot)
-        ax.plot(*zip(*rows, strict=True), marker="o", markersize=4, label=learner, **look)
+        look = {"color": plotting.COLOURS[slot], "marker": "osD^v"[slot]}
+        ax.plot(*zip(*rows, strict=True), linestyle="none", label=learner, **look)
     rows = sorted({(mk, least) for mk, _, least, _ in cells})
     ax.plot(*zip(*rows, strict=True), ":", color="0.2", label="lower bound")
-    ax.set(xscale="log", yscale="log", xlabel="m K", ylabel="regret at T = 4 m K")
+    ax.set(xscale="log", yscale="log", xlabel="m K", ylabel=f"regret at T = {LONG} m K")
     ax.legend(fontsize="small")
     return labelled(drawn)
 

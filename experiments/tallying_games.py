@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from ..core.learners import tallying as tally
 from ..core.study import Study
@@ -90,5 +91,9 @@ def rounds_of(name: str) -> int:
 
 def labelled(drawn: Any) -> Any:
     """The figure, with a line on it that says what it is not."""
+    for ax in drawn.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            if axis.get_scale() == "log":
+                axis.set_minor_formatter(NullFormatter())  # they would run into each other
     drawn.supxlabel(LABEL, fontsize=8, color="#555555", x=0.01, ha="left")
     return drawn

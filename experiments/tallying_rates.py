@@ -218,7 +218,8 @@ def plot_growth(data: Data):
     arms, values = _by_arms(SE, data)
     value, low, high = (np.asarray(x) for x in mean(values)[:3])
     right.errorbar(arms, value, [value - low, high - value], marker="o", capsize=2)
-    right.plot(arms, value[-1] * np.sqrt(arms / arms[-1]), ":", color="0.4", label=r"$\sqrt{K}$")
+    guide = np.sqrt(arms) * (arms - 1) / arms
+    right.plot(arms, value[-1] * guide / guide[-1], ":", color="0.4", label=r"$\sqrt{K}\,(K-1)/K$")
     right.set(xscale="log", yscale="log", xlabel="arms K", title=f"{SE}, T = {max(horizons):,}")
     right.legend(fontsize="small")
     return labelled(drawn)

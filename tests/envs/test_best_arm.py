@@ -143,6 +143,15 @@ def test_identify_counts_errors_over_blocks(monkeypatch):
     assert "in 200 runs of 16 pulls" in str(found)
 
 
+def test_seeds_may_be_played_a_few_at_a_time(monkeypatch):
+    env, seeds = BestArm(Arms(MEANS), 16), range(3, 90)
+    whole = rx.simulate(env, Halves(), 3, seeds, checkpoints=[3], progress=False)
+    monkeypatch.setattr("regrax.core.simulate._TOGETHER", 8)
+    parts = rx.simulate(env, Halves(), 3, seeds, checkpoints=[3], progress=False)
+    for name, values in whole.metrics.items():
+        np.testing.assert_array_equal(values, parts.metrics[name])
+
+
 def test_a_learner_that_overspends_is_refused():
     with pytest.raises(RuntimeError, match="Halves pulled 16 times, its budget is 15"):
         identify(BestArm(Arms(MEANS), 15), Halves(), 64, progress=False)

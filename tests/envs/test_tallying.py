@@ -188,7 +188,8 @@ def test_a_history_agrees_with_numpy(name):
 def test_bounded_noise_has_the_mean_and_stays_within_bounds():
     env = WeightedTallyingBandit(families.constant([0.1, 0.5, 0.95]), UniformWindow(2), "uniform")
     draws = jnp.linspace(2**-24, 1 - 2**-24, 2001)
-    rewards = jax.vmap(lambda draw: env.rewards(env.init(key(0)), jnp.full(3, draw)))(draws)
+    one = jax.jit(jax.vmap(lambda draw: env.rewards(env.init(key(0)), jnp.full(3, draw))))
+    rewards = one(draws)
     losses = 1 - np.asarray(rewards)
     np.testing.assert_allclose(losses.mean(axis=0), [0.1, 0.5, 0.95], atol=1e-6)
     np.testing.assert_allclose(losses.min(axis=0), [0, 0, 0.9], atol=1e-6)
@@ -200,23 +201,23 @@ def test_the_rewards_of_all_arms_are_those_of_a_play_of_each():
     env = WeightedTallyingBandit(FAMILIES["u_shape"], GeometricWindow(M, 0.7), "uniform")
     state = jax.tree.map(lambda x: jnp.asarray(x[0]), play(env).last)
     draws = jnp.array([0.1, 0.4, 0.6, 0.9], np.float32)
-    expected = [env.step(state, jnp.int32(arm), draws[arm])[1].reward for arm in range(K)]
-    np.testing.assert_allclose(env.rewards(state, draws), expected, rtol=1e-6)
+    step = jax.jit(env.step)
+    expected = [step(state, jnp.int32(arm), draws[arm])[1].reward for arm in range(K)]
+    np.testing.assert_allclose(jax.jit(env.rewards)(state, draws), expected, rtol=1e-6)
 
 
 def test_constant_losses_make_the_window_irrelevant():
     """To the last digit: the draws do not depend on the window either."""
     envs = [
         WeightedTallyingBandit(FAMILIES["constant"], memory)
-        for memory in (UniformWindow(1), UniformWindow(M), WeightedWindow(RAGGED))
+        for memory in (UniformWindow(M), WeightedWindow(RAGGED))
     ]
     traces = [
         rx.simulate(env, rx.learners.UCB1(), 300, 16, checkpoints=[300], progress=False)
         for env in envs
     ]
-    for trace in traces[1:]:
-        for name, x in traces[0].metrics.items():
-            np.testing.assert_array_equal(trace.metrics[name], x)
+    for name, x in traces[0].metrics.items():
+        np.testing.assert_array_equal(traces[1].metrics[name], x)
     gaps = LEVELS - LEVELS[0]
     regret = traces[0].metrics["pulls"] @ gaps
     np.testing.assert_allclose(traces[0].metrics["regret"], regret, atol=1e-4)

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from regrax.experiments import report
+from regrax.experiments import audit, report
 from regrax.experiments.reproduce import Options, reproduce, select
 
 
@@ -109,3 +109,32 @@ def test_words_for_regions_and_times():
     assert report.region(row(region_high=None)) == "at least 0"
     assert report.region(row(region_high=0.0)) == "0"
     assert [report.duration(s) for s in (1.25, 61, 7200)] == ["1.2 s", "1 min 1 s", "2 h 0 min"]
+
+
+def test_audits_have_a_table(tmp_path):
+    def row(box, lower, verdict="not refuted", learner="dp-bai", case="a"):
+        names = {"learner": learner, "case": case, "box": box, "verdict": verdict}
+        return names | {"lower": lower, "epsilon": 0.5, "delta": 0.0, "confidence": 0.99}
+
+    rows = [row("black", 0.31), row("white", 0.47), row("black", 0.35, case="b")]
+    rows += [row("black", 0.71, "violated", "<mutant>")]
+    page = report.render([], rows)
+    table = page[page.index('id="privacy-audits"') :]
+    assert "0.35</td>" in table and "0.47</td>" in table and "0.31" not in table
+    assert "&lt;mutant&gt;" in table and table.count("violated") == 1
+    assert "99 % confidence" in table
+    assert "privacy-audits" not in report.render([])
+
+
+def test_audits_alone_make_a_report(tmp_path):
+    content = {"format": audit.FORMAT, "rows": []}
+    with pytest.raises(ValueError, match="nothing to report"):
+        report.build(tmp_path)
+    content["rows"] = [
+        {"learner": "dp-se", "case": "a", "box": "white", "verdict": "not refuted",
+         "lower": 0.9, "epsilon": 1.0, "delta": 0.0, "confidence": 0.99}
+    ]  # fmt: skip
+    path = tmp_path / "audits" / "dp-se" / "epsilon-1.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    assert "dp-se" in report.build(tmp_path).read_text()

@@ -70,7 +70,7 @@ def test_every_figure_is_drawn_and_every_claim_judged(figure):
         data[study.name] = dataset(rng.uniform(1, 2, shape) + 10 * rising, *names)
         data[study.name]["simple_regret"] = 0 * data[study.name].regret
     with plotting.style():
-        figure.plot(data).savefig(io.BytesIO())
+        figure.plot(data).savefig(io.BytesIO(), dpi=20)
     for claim in paper.PAPER.claims_of(figure):
         assert math.isfinite(claims.judge(claim, data).estimate.value), claim.name
 

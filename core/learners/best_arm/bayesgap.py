@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...lanes import dot, first_max, inverse, one_hot, over_lanes, pick
+from ...lanes import dot, first_max, inverse, one_hot, over_lanes, pick, rows
 from ...noise import argmax
 from ...protocol import concrete
 from ..bandits.arms import Arms, add, fresh
@@ -136,11 +136,11 @@ def _posterior(features, pulls, totals, noise, prior):
     x = jnp.moveaxis(features, 1, 0)  # [d, K, B]
     d = len(x)
     weighted = x * pulls.astype(jnp.float32) / noise
-    precision = jnp.stack([jnp.sum(weighted[j] * x, axis=1) for j in range(d)])
+    precision = rows(d, lambda j: jnp.sum(weighted[j] * x, axis=1))
     precision = precision + jnp.where(jnp.eye(d, dtype=bool)[:, :, None], 1 / prior, 0)
     covariance = inverse(precision)  # [d, d, B]
     mean = jnp.sum(covariance * jnp.sum(x * totals / noise, axis=1), axis=1)
-    images = jnp.stack([dot(x, covariance[j]) for j in range(d)])
+    images = rows(d, lambda j: dot(x, covariance[j]))
     scale = jnp.sqrt(jnp.maximum(dot(images, x), 0))
     norms = dot(x, x)
     return dot(x, mean), scale, jnp.maximum(norms, 1e-30)

@@ -144,17 +144,27 @@ class Peace:
         place = _places(estimates, state.active)
         limit = state.rho / 2 * (1 + self.tolerance)
 
-        def halve(_, bounds):
-            low, high = bounds
-            middle, undecided = (low + high) // 2, needed & (high - low > 1)
-            fits = self._design(basis, place < middle, undecided, limit).rho <= limit
-            low = jnp.where(undecided & fits, middle, low)
-            return low, jnp.where(undecided & ~fits, middle, high)
-
-        start = jnp.int32(1), jnp.sum(state.active, dtype=jnp.int32)
         steps = math.ceil(math.log2(len(estimates)))
-        low, _ = jax.lax.fori_loop(0, steps, halve, start)
-        return place < low, self._design(basis, place < low, needed & (low > 1))
+
+        def step(k, carry):
+            low, high, _ = carry
+            last = k == steps  # the prefix is known: solve for its design
+            middle = jnp.where(last, low, (low + high) // 2)
+            undecided = ~last & (high - low > 1)
+            design = self._design(
+                basis,
+                place < middle,
+                needed & (undecided | (last & (low > 1))),
+                jnp.where(last, jnp.nan, limit),
+            )
+            fits = design.rho <= limit
+            low = jnp.where(undecided & fits, middle, low)
+            return low, jnp.where(undecided & ~fits, middle, high), design
+
+        nothing = XYDesign(state.weights, state.rho, state.rho)
+        start = jnp.int32(1), jnp.sum(state.active, dtype=jnp.int32), nothing
+        low, _, design = jax.lax.fori_loop(0, steps + 1, step, start)
+        return place < low, design
 
 
 def _places(values, active):

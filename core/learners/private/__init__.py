@@ -1,7 +1,7 @@
 """Learners that keep the rewards of their users private."""
 
 from .adaptive import AdaCUCB, AdaPKLUCB, AdaPUCB
-from .dp_bai import DPBAI
+from .dp_bai import DPBAI, DPBAIGauss
 from .dp_od import DPOD
 from .elimination import DPSE
 from .top_two import AdaPTT, AdaPTTStar
@@ -14,6 +14,7 @@ __all__ = [
     "AdaPTTStar",
     "AdaPUCB",
     "DPBAI",
+    "DPBAIGauss",
     "DPOD",
     "DPSE",
     "DPUCB",

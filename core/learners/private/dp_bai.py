@@ -23,7 +23,7 @@ from ..parameters import filled, require
 from . import schedule as phased
 from .budgets import check_privacy
 
-_WRITTEN_OUT = 16
+_WRITTEN_OUT = 16  # columns
 
 
 class _WithBasis(NamedTuple):
@@ -74,8 +74,8 @@ class DPBAI:
       budget: T, pulls allowed; all but a few for rounding are made.
       epsilon: privacy; infinity adds no noise.
       variant: "V2" or "V1", the two recollections of s_p.
-      rounding: "safe" never exceeds the budget; "paper" may, where a phase pulls all
-        its arms (`schedule.most_pulls`), but is what its figure was drawn with, as far as is known.
+      rounding: "safe" never exceeds the budget; "paper" may where a phase pulls all its arms
+        (`schedule.most_pulls`), but is what the paper's figure was drawn with, if memory serves.
       max_det: False for the paper's Baseline, which pulls all active arms in every phase.
 
     Raises:
@@ -225,7 +225,6 @@ def gaussian_scale(epsilon: float, delta: float) -> float:
         return math.sqrt(2 * math.log(1.25 / delta)) / epsilon
     if math.isinf(epsilon):
         return 0.0
-
     low, high = -40.0, 40.0  # of the logarithm; what is too small leaks more than delta
     for _ in range(80):
         middle = (low + high) / 2
