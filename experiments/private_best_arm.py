@@ -81,7 +81,7 @@ def _plot_curves(data: Data):
         ax.plot([], [], "x", color="0.25", markersize=4, label="published, 1,000 trials")
         ax.set(title=f"epsilon = {epsilon:g}", xlabel="budget T (pulls)", ylim=(0, 1))
     drawn.axes[0].set_ylabel("probability of recommending the best arm")
-    drawn.axes[1].legend(fontsize="small", loc="center right")
+    drawn.axes[1].legend(fontsize="small", loc="center right", bbox_to_anchor=(1, 0.33))
     return drawn
 
 
@@ -91,10 +91,12 @@ def _to_published(learner: str, data: Data, level: float) -> Estimate:
     return mean_difference(ours, list(theirs), TRIALS, level)
 
 
-def _from_published(learner: str, data: Data, level: float) -> Estimate:
-    theirs = 1 - np.array(PUBLISHED[learner])
-    ours = stacked(data["success"], learner, names_of(data["success"]))
-    return excess_distance(ours, list(theirs), TRIALS, level)
+def _from_published(data: Data, level: float) -> Estimate:
+    """Over all policies and budgets together."""
+    theirs = [1 - p for values in PUBLISHED.values() for p in values]
+    names = names_of(data["success"])
+    ours = np.concatenate([stacked(data["success"], policy, names) for policy in PUBLISHED])
+    return excess_distance(ours, theirs, TRIALS, level)
 
 
 def _least_advantage(winner: str, loser: str, data: Data, level: float) -> Estimate:
@@ -216,7 +218,8 @@ FIGURES = (
     Figure(
         "success", "Success rates on the paper's instance", _curve_studies, _plot_curves,
         "30 arms in two dimensions, uniform rewards; crosses are the published rates. DP-OD: noise "
-        "twice what privacy needs, which is what the published curve fits (a reconstruction)."
+        "twice what privacy needs, which is what the published curve fits (a reconstruction). The "
+        "published rates carry their own sampling error, which no number of our runs removes."
     ),
     Figure(
         "epsilon", "What privacy costs", _sweep_studies, _plot_sweep,
@@ -245,7 +248,7 @@ FIGURES = (
     ),
 )  # fmt: skip
 
-_NEAR, _TOGETHER = (-0.02, 0.02), (0.0, 0.025)
+_NEAR = (-0.02, 0.02)
 _SOURCE = "the paper's figure of success rates"
 
 CLAIMS = (
@@ -257,13 +260,9 @@ CLAIMS = (
         )
         for name in PUBLISHED
     ),
-    *(
-        Claim(
-            f"curve-{name.lower().replace(', ', '-').replace('.', '')}",
-            f"{name}: our curve is the published one, to 0.025 in root mean square",
-            _SOURCE, "success", "distance 0", partial(_from_published, name), _TOGETHER,
-        )
-        for name in PUBLISHED
+    Claim(
+        "curves", "All curves together are the published ones, to 0.025 in root mean square",
+        _SOURCE, "success", "distance 0", _from_published, (0.0, 0.025),
     ),
     *(
         Claim(

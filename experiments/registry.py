@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from . import best_arm, introduction_to_bandits, private_bandits, private_best_arm
+from . import (
+    best_arm,
+    introduction_to_bandits,
+    private_bandits,
+    private_best_arm,
+    weighted_tallying,
+)
 from .paper import Paper
 
-_MODULES = (introduction_to_bandits, best_arm, private_best_arm, private_bandits)
+_MODULES = (
+    introduction_to_bandits,
+    weighted_tallying,
+    private_best_arm,
+    best_arm,
+    private_bandits,
+)
 PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in _MODULES}

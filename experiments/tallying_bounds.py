@@ -34,7 +34,7 @@ LONG = 40  # rounds, in m K: enough to find the arm
 def _everybody(memory: int) -> dict[str, Any]:
     return {
         SE: tally.TallyingElimination(burn_in=memory),
-        COMMIT: tally.ExposedExploreThenCommit(burn_in=memory, pulls_per_arm=5),
+        COMMIT: tally.ExposedExploreThenCommit(burn_in=memory, pulls_per_arm=40),
         BATCHED: tally.Batched(learners.Exp3(), batch=2 * memory),
         "UCB1": learners.UCB1(),
         ROBIN: tally.RoundRobinElimination(),
@@ -71,8 +71,9 @@ def plot_hidden(data: Data):
     cells = list(_hidden_cells(data))
     for slot, learner in enumerate(_everybody(1)):
         rows = sorted((mk, values.mean()) for mk, name, _, values in cells if name == learner)
-        look = {"color": plotting.COLOURS[slot], "marker": "osD^v"[slot]}
-        ax.plot(*zip(*rows, strict=True), linestyle="none", label=learner, **look)
+        ax.plot(
+            *zip(*rows, strict=True), "osD^v"[slot], color=plotting.COLOURS[slot], label=learner
+        )
     rows = sorted({(mk, least) for mk, _, least, _ in cells})
     ax.plot(*zip(*rows, strict=True), ":", color="0.2", label="lower bound")
     ax.set(xscale="log", yscale="log", xlabel="m K", ylabel=f"regret at T = {LONG} m K")

@@ -7,6 +7,7 @@ line `<!-- not run by the tests -->` is left alone; `<!-- the tests run this wit
 says which number is too large for a test, and what stands for it there.
 """
 
+import importlib
 import os
 import re
 import shlex
@@ -96,10 +97,9 @@ def check_regrax(words):
         assert cli.main([*words, "--horizon", "100", "--seeds", "8"]) == 0
     elif command == "bench":
         tyro = pytest.importorskip("tyro")
-        from regrax.benchmarks import bandits
-
-        assert words[1] == "bandits"
-        tyro.cli(bandits.Config, args=words[2:])
+        assert words[1] in commands.BENCHMARKS
+        benchmark = importlib.import_module(f"regrax.benchmarks.{words[1]}")
+        tyro.cli(benchmark.Config, args=words[2:])
     else:
         cli._check_words(words, commands.COMMANDS)
         asked = cli._parse(command, commands.COMMANDS[command], words[1:])

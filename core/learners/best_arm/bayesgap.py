@@ -52,8 +52,8 @@ class BayesGap:
     Args:
       oracle: the true parameter, [d], or the true means, [K], without features. None: adaptive.
       epsilon: precision asked for, zero or more, in units of reward.
-      each_first: pull every arm once first, in index order, as others' code does: with features
-        and budgets of a few pulls an arm that is much worse.
+      each_first: pull every arm once first, in index order, as some implementations do. When the
+        budget is a few pulls an arm and arms share features, that errs more often.
 
     Raises:
       ValueError: fewer than two arms, a budget that does not exceed their number, scales that are
