@@ -101,10 +101,12 @@ def complete(learner: L, env: Any, horizon: int) -> L:
 
     Raises:
       ValueError: a blank `num_arms` that the environment does not know, or one that was set by
-        hand to something else than the environment's.
+        hand to something else than the environment's; a learner of phases in an environment
+        without a budget.
     """
     if not dataclasses.is_dataclass(learner) or isinstance(learner, type):
         raise ValueError(f"a learner is a dataclass instance, got {learner!r}")
+    _check_phases(learner, env)
     completed = getattr(learner, "completed", None)
     if completed is not None:
         return completed(env, horizon)
@@ -118,6 +120,17 @@ def complete(learner: L, env: Any, horizon: int) -> L:
         elif value is None and getattr(env, field.name, None) is not None:
             blanks[field.name] = getattr(env, field.name)
     return dataclasses.replace(learner, **blanks) if blanks else learner
+
+
+def _check_phases(learner: Any, env: Any) -> None:
+    budgets = getattr(env, "budget", None), getattr(learner, "budget", None)
+    if hasattr(learner, "num_phases") and budgets == (None, None):
+        name, problem = type(learner).__name__, type(env).__name__
+        raise ValueError(
+            f"{name} plays in phases of many pulls, for which {problem} has no budget: put it into "
+            f"a problem with one, as envs.BestArm, or give it one and play pull by pull, "
+            f"ByRound({name}(budget=...))"
+        )
 
 
 def _agree(learner: Any, env: Any, value: int | None) -> dict[str, Any]:

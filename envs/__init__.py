@@ -51,6 +51,7 @@ from .tally_theory import optimal_sequence as optimal_sequence
 from .tally_theory import repeated_exposure_optimal as repeated_exposure_optimal
 from .tally_theory import sequence_loss as sequence_loss
 from .tally_theory import settled_or_late as settled_or_late
+from .tally_visits import TallyingInVisits as TallyingInVisits
 from .tallying import WeightedTallyingBandit as WeightedTallyingBandit
 from .tallying import policy_regret_bracket as policy_regret_bracket
 from .windows import GeometricWindow as GeometricWindow

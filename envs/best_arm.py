@@ -98,8 +98,8 @@ class BestArm:
       budget: number of pulls allowed, T. The environment counts pulls and does not refuse them.
 
     A learner observes the features, [K, d], or (). Metrics: "error" (1 where the arm that is
-    recommended is worse than the best), "recommended" (that arm), "simple_regret" (how much worse it
-    is), "regret" (sum of pulls times gap, to a relative 1e-6), "pulls" [K], "budget_used".
+    recommended is worse than the best), "recommended" (that arm), "simple_regret" (how much worse
+    it is), "regret" (sum of pulls times gap, to a relative 1e-6), "pulls" [K], "budget_used".
 
     Raises:
       ValueError: a budget that is not a positive whole number.
