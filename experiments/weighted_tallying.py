@@ -12,6 +12,7 @@ import math
 from functools import partial
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from ..core import learners, plotting
 from ..core.claims import Claim
@@ -184,6 +185,7 @@ def _plot_reference(data: Data):
             )  # fmt: skip
         ax.set_yticks(range(len(rows)), [learner for learner, *_ in rows])
         ax.set(xscale="log", xlabel="regret at T", title=name)
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.invert_yaxis()
     drawn.axes[0].legend(fontsize="small")
     return labelled(drawn)
