@@ -22,7 +22,8 @@ def whole(name: str, value: Any, low: int = 1, high: int = 2**31 - 1) -> int:
 def seed_indices(seeds: int | range | Sequence[int]) -> np.ndarray:
     if not isinstance(seeds, range | Sequence | np.ndarray):
         return np.arange(whole("seeds", seeds), dtype=np.int64)
-    indices = np.asarray(seeds)
+    is_range = isinstance(seeds, range)
+    indices = np.arange(seeds.start, seeds.stop, seeds.step) if is_range else np.asarray(seeds)
     if indices.ndim != 1 or not len(indices) or not np.issubdtype(indices.dtype, np.integer):
         raise ValueError(f"seeds is a count or a non-empty list of indices, got {seeds!r}")
     if indices.min() < 0 or indices.max() > 2**32 - 1:

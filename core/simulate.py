@@ -140,35 +140,48 @@ def _run(env, learner, horizon, seeds, stops, root_seed, progress) -> Trace:
     numbers = jax.device_put(numbers, NamedSharding(mesh, P("seeds")))
     players = jax.device_put(players, NamedSharding(mesh, P()))  # once, not for every chunk
     root = noise.root(root_seed)
-    static = {"sizes": sizes, "mesh": mesh, "together": together}
+    program = (*players, numbers, root, stops.astype(np.int32))
+    title = f"{type(learners[0]).__name__} on {type(environments[0]).__name__}"
+    title = f"{title}, {int(stops[-1]):,} rounds x {runs:,} runs"
 
     start = time.perf_counter()
-    carry = _init(*players, numbers, root, num_stops=len(stops), **static)
-    step = partial(_advance, *players, numbers, root, stops.astype(np.int32), **static)
-    carry = jax.block_until_ready(step(carry, 0, 0, 0))  # no round is played: this compiles
-    compiled = time.perf_counter()
-
-    title = f"{type(learners[0]).__name__} on {type(environments[0]).__name__}"
-    last, done, chunk = int(stops[-1]), 0, max(1, (1 << 20) // (runs * BLOCK))
-    with bar(progress, last * runs, f"{title}, {last:,} rounds x {runs:,} runs") as update:
-        while done < last:
-            until = min((done // BLOCK + chunk) * BLOCK, last)
-            index = int(np.searchsorted(stops, done, side="right"))
-            before = time.perf_counter()
-            carry = jax.block_until_ready(step(carry, done, index, until))
-            if time.perf_counter() - before < 0.25:
-                chunk *= 2
-            update((until - done) * runs)
-            done = until
-            if not _all_finite(carry[-1]):
-                break  # the caller says where
-    totals, values = jax.device_get(carry[-1])
+    if together is not None:
+        run = partial(_whole, *program, sizes=sizes, mesh=mesh, together=together)
+        jax.block_until_ready(run(0))  # no round is played: this compiles
+        compiled = time.perf_counter()
+        with bar(progress, int(stops[-1]) * runs, title) as update:
+            totals, values = jax.device_get(run(int(stops[-1])))
+            update(int(stops[-1]) * runs)
+    else:
+        step = partial(_advance, *program, sizes=sizes, mesh=mesh)
+        carry = _init(*players, numbers, root, num_stops=len(stops), sizes=sizes, mesh=mesh)
+        carry = jax.block_until_ready(step(carry, 0, 0, 0))  # no round is played: this compiles
+        compiled = time.perf_counter()
+        with bar(progress, int(stops[-1]) * runs, title) as update:
+            totals, values = jax.device_get(_in_chunks(step, carry, stops, runs, update))
     records = {name: _digits(x) for name, x in totals.items()} | values
     wall = time.perf_counter() - compiled
     stacks = sum(size is not None for size in sizes)
     metrics = {name: np.moveaxis(x[: len(seeds)], 0, stacks + 1) for name, x in records.items()}
     device = f"{mesh.devices.flat[0].platform} x {mesh.size}"
     return Trace(stops, seeds, metrics, compiled - start, wall, device, runs)
+
+
+def _in_chunks(step, carry, stops, runs, update):
+    """Play all rounds, so many at a time that there is something to see; the records."""
+    last, done, chunk = int(stops[-1]), 0, max(1, (1 << 20) // (runs * BLOCK))
+    while done < last:
+        until = min((done // BLOCK + chunk) * BLOCK, last)
+        index = int(np.searchsorted(stops, done, side="right"))
+        before = time.perf_counter()
+        carry = jax.block_until_ready(step(carry, done, index, until))
+        if time.perf_counter() - before < 0.25:
+            chunk *= 2
+        update((until - done) * runs)
+        done = until
+        if not _all_finite(carry[-1]):
+            break  # the caller says where
+    return carry[-1]
 
 
 # ---- the program ---------------------------------------------------------------------------
@@ -186,25 +199,52 @@ def _lift(f, axes, sizes):
     return f
 
 
-def _over_seeds(f, mesh, num_carries, together):
-    """Run `f(env, learner, numbers, *carries)` on every device with its share of the seeds; a CPU
-    takes them `together` so many at a time, if that is given, which then stay in its cache."""
-
-    def blocks(env, learner, *seeds):
-        count = len(seeds[0])
-        if together is None or count <= together or mesh.devices.flat[0].platform != "cpu":
-            return f(env, learner, *seeds)
-        cut = jax.tree.map(lambda x: x.reshape(-1, together, *x.shape[1:]), seeds)
-        done = jax.lax.map(lambda block: f(env, learner, *block), cut)
-        return jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), done)
-
+def _over_seeds(f, mesh, num_carries):
+    """Run `f(env, learner, numbers, *carries)` on every device with its share of the seeds."""
     specs = (P(), P(), P("seeds"), *(P("seeds") for _ in range(num_carries)))
-    return jax.shard_map(blocks, mesh=mesh, in_specs=specs, out_specs=P("seeds"), check_vma=False)
+    return jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=P("seeds"), check_vma=False)
 
 
-@partial(jax.jit, static_argnames=("num_stops", "sizes", "mesh", "together"))
-def _init(env, learner, numbers, root, *, num_stops, sizes, mesh, together):
-    """The carry of a fresh run: states, with the totals among them, and empty records."""
+@partial(jax.jit, static_argnames=("num_stops", "sizes", "mesh"))
+def _init(env, learner, numbers, root, *, num_stops, sizes, mesh):
+    """The carry of a fresh run."""
+    return _over_seeds(_starting(root, num_stops, sizes), mesh, 0)(env, learner, numbers)
+
+
+@partial(jax.jit, static_argnames=("sizes", "mesh"), donate_argnums=(5,))
+def _advance(env, learner, numbers, root, stops, carry, begin, index, until, *, sizes, mesh):
+    """The carry of runs at round `begin`, played to round `until`."""
+    play = _playing(root, stops, begin, index, until, sizes)
+    return _over_seeds(play, mesh, 1)(env, learner, numbers, carry)
+
+
+@partial(jax.jit, static_argnames=("sizes", "mesh", "together"))
+def _whole(env, learner, numbers, root, stops, until, *, sizes, mesh, together):
+    """The records of runs from their beginning, in one go: for rounds that are phases. A CPU takes
+    the seeds `together` so many at a time, whose states then never leave its cache."""
+
+    def play(env, learner, numbers):
+        carry = _starting(root, len(stops), sizes)(env, learner, numbers)
+        return _playing(root, stops, 0, 0, until, sizes)(env, learner, numbers, carry)[-1]
+
+    def unless_empty(env, learner, numbers):
+        shapes = jax.eval_shape(play, env, learner, numbers)
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        return jax.lax.cond(until > 0, lambda: play(env, learner, numbers), lambda: nothing)
+
+    def local(env, learner, numbers):
+        if len(numbers) <= together or mesh.devices.flat[0].platform != "cpu":
+            return unless_empty(env, learner, numbers)
+        blocks = numbers.reshape(-1, together)
+        done = jax.lax.map(lambda block: unless_empty(env, learner, block), blocks)
+        return jax.tree.map(lambda x: x.reshape(len(numbers), *x.shape[2:]), done)
+
+    return _over_seeds(local, mesh, 0)(env, learner, numbers)
+
+
+def _starting(root, num_stops, sizes):
+    """The function of a device that makes the carry of a fresh run: states, with the totals among
+    them, and empty records."""
 
     def one(env, learner, number):
         key = noise.stream(root, number)
@@ -222,14 +262,12 @@ def _init(env, learner, numbers, root, *, num_stops, sizes, mesh, together):
         own = {"s": len(numbers), "e": sizes[0], "l": sizes[1]}
         return _lift(one, ("e", "l", "s"), own)(env, learner, numbers)
 
-    return _over_seeds(local, mesh, 0, together)(env, learner, numbers)
+    return local
 
 
-@partial(jax.jit, static_argnames=("sizes", "mesh", "together"), donate_argnums=(5,))
-def _advance(
-    env, learner, numbers, root, stops, carry, begin, index, until, *, sizes, mesh, together
-):
-    """Play every run from round `begin` to round `until`, recording at stops[index], ..."""
+def _playing(root, stops, begin, index, until, sizes):
+    """The function of a device that plays every run from round `begin` to round `until`, recording
+    at stops[index], ..."""
 
     def local(env, learner, numbers, carry):
         own = {"s": len(numbers), "e": sizes[0], "l": sizes[1]}
@@ -279,7 +317,7 @@ def _advance(
         loop = jnp.int32(begin), jnp.int32(index), *carry
         return while_before(until, play_long_block, loop)[2:]
 
-    return _over_seeds(local, mesh, 1, together)(env, learner, numbers, carry)
+    return local
 
 
 def _tape(player, name, axis, sizes, keys):
@@ -396,9 +434,9 @@ def _pad(seeds: np.ndarray, multiple: int) -> np.ndarray:
 def _check_finite(env, learner, horizon, root_seed, trace) -> None:
     lead = isinstance(env, Stacked) + isinstance(learner, Stacked)
     for name, x in trace.metrics.items():
-        bad = np.argwhere(~np.isfinite(x))
-        if not len(bad):
+        if np.isfinite(x).all():
             continue
+        bad = np.argwhere(~np.isfinite(x))
         at = bad[np.argmin(bad[:, lead])]
         env = env.members[at[0]] if isinstance(env, Stacked) else env
         learner = learner.members[at[lead - 1]] if isinstance(learner, Stacked) else learner

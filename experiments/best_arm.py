@@ -165,11 +165,8 @@ def _plot_karnin(data: Data):
 def _halving_gain(number: int, halving: str, data: Data, level: float) -> Estimate:
     """Error of Successive Rejects less that of Sequential Halving, with the most arms there are."""
     dataset = data[max(data, key=lambda name: int(name.split("-")[1]))]
-    both = (
-        errors(dataset, f"setup {number}", x) for x in ("Successive Rejects", "Sequential Halving")
-    )
-    first, second = both
-    return paired_difference(first, second, level)
+    rejects = errors(dataset, f"setup {number}", "Successive Rejects")
+    return paired_difference(rejects, errors(dataset, f"setup {number}", halving), level)
 
 
 # ---- the papers ----------------------------------------------------------------------------

@@ -9,4 +9,7 @@ from .rounds import ByRound
 from .tallying import *  # noqa: F403
 
 __all__ = ["ByRound", "Hedge", "bandits", "best_arm", "experts", "private", "tallying"]
-__all__ += bandits.__all__ + best_arm.__all__ + private.__all__ + tallying.__all__
+__all__ += bandits.__all__
+__all__ += best_arm.__all__
+__all__ += private.__all__
+__all__ += tallying.__all__

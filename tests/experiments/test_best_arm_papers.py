@@ -94,6 +94,15 @@ def test_an_instance_of_half_the_gap_has_half_of_all_gaps():
     assert wide[0] - wide[1] == pytest.approx(0.05, abs=1e-6)
 
 
+def test_halving_is_compared_as_it_was_named():
+    rng = np.random.default_rng(6)
+    names = ["Successive Rejects", best_arm.HALVING, best_arm.HALVING_ALL]
+    wrong = (rng.random((1, 3, 5000)) < np.array([0.3, 0.5, 0.1])[:, None]).astype(float)
+    data = {"karnin-80": dataset(["setup 2"], names, error=wrong)}
+    forgets, keeps = (claim(f"halving{x}-setup-2").estimate(data, 0.999) for x in ("", "-all"))
+    assert forgets.low < -0.2 < forgets.high and keeps.low < 0.2 < keeps.high
+
+
 def test_regret_ratios_take_the_worst_instance():
     rng = np.random.default_rng(5)
     regret = rng.normal(100, 1, (4, 3, 200))
