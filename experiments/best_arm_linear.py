@@ -104,7 +104,7 @@ def plot_circle(data: Data):
         ax.plot([], [], "x", color="0.3", markersize=4, label="published")
         ax.set(title=f"T = {budget}", xlabel="number of arms K", ylim=(0, 1))
     drawn.axes[0].set_ylabel("error probability")
-    drawn.axes[0].legend(fontsize="small", loc="center right", bbox_to_anchor=(1, 0.55))
+    drawn.axes[0].legend(fontsize="small", loc="center right", bbox_to_anchor=(1, 0.63))
     return drawn
 
 
