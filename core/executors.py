@@ -20,7 +20,8 @@ import numpy as np
 
 from .devices import devices
 from .protocol import complete
-from .simulate import BLOCK, NonFiniteMetric, simulate
+from .simulate import NonFiniteMetric, simulate
+from .tapes import BLOCK
 
 Progress = Callable[[int], Any]
 

@@ -53,6 +53,12 @@ class RewardSums(NamedTuple):
     sums: jax.Array  # [W]
 
 
+class Iterations(NamedTuple):
+    """What a solve cost with the parameter that was played."""
+
+    iterations: jax.Array  # [] int32
+
+
 class Environment(Protocol):
     """A decision problem. `metrics` of `step` add up over rounds; `evaluate` is asked at
     checkpoints only, for whatever does not add up."""
@@ -102,11 +108,12 @@ def complete(learner: L, env: Any, horizon: int) -> L:
     Raises:
       ValueError: a blank `num_arms` that the environment does not know, or one that was set by
         hand to something else than the environment's; a learner of phases in an environment
-        without a budget.
+        without a budget; a horizon beyond the rounds that the environment has.
     """
     if not dataclasses.is_dataclass(learner) or isinstance(learner, type):
         raise ValueError(f"a learner is a dataclass instance, got {learner!r}")
     _check_phases(learner, env)
+    _check_rounds(env, horizon)
     completed = getattr(learner, "completed", None)
     if completed is not None:
         return completed(env, horizon)
@@ -131,6 +138,12 @@ def _check_phases(learner: Any, env: Any) -> None:
             f"a problem with one, as envs.BestArm, or give it one and play pull by pull, "
             f"ByRound({name}(budget=...))"
         )
+
+
+def _check_rounds(env: Any, horizon: int) -> None:
+    rounds = getattr(env, "rounds", None)
+    if rounds is not None and horizon > rounds:
+        raise ValueError(f"{type(env).__name__} ends after {rounds} rounds, horizon is {horizon}")
 
 
 def _agree(learner: Any, env: Any, value: int | None) -> dict[str, Any]:

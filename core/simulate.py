@@ -26,9 +26,9 @@ from .checks import checkpoint_rounds, seed_indices, whole
 from .devices import devices
 from .progress import Progress, bar
 from .protocol import complete
+from .tables import prepared
+from .tapes import BLOCK, block_rounds, one_round
 
-BLOCK = 128  # rounds of noise drawn at once, at most: enough to vectorise
-_TAPE = 4096  # bytes of noise a seed, about: fewer rounds at once where a round takes many draws
 _TOGETHER = 256  # seeds at a time where rounds are phases: few rounds of much work each
 _LANES = 8  # seeds per device come in multiples of this, so every batch compiles to the same loops
 
@@ -128,6 +128,7 @@ def simulate(
 
 def _run(env, learner, horizon, seeds, stops, root_seed, progress) -> Trace:
     environments = env.members if isinstance(env, Stacked) else (env,)
+    environments = [prepared(member, horizon, seeds, root_seed, progress) for member in environments]
     learners = learner.members if isinstance(learner, Stacked) else (learner,)
     learners = [complete(member, environments[0], horizon) for member in learners]
     players = _merge(env, environments), _merge(learner, learners)
@@ -277,7 +278,8 @@ def _playing(root, stops, begin, index, until, sizes):
         env_tape = _tape(env, "environment noise", "e", own, keys)
         learner_tape = _tape(learner, "learner noise", "l", own, keys)
         # The environment's blocks never depend on the learner: all learners meet the same draws.
-        blocks = _block(env, sizes[0]), min(_block(env, sizes[0]), _block(learner, sizes[1]))
+        longer = _block(env, sizes[0])
+        blocks = longer, min(longer, _block(learner, sizes[1]))
 
         def while_before(end, body, loop):
             return jax.lax.while_loop(lambda loop: loop[0] < end, body, loop)
@@ -339,17 +341,7 @@ def _tape(player, name, axis, sizes, keys):
 
 
 def _block(player, stacked: int | None) -> int:
-    """How many rounds of a player's noise to draw at once: a power of two from 8 to BLOCK."""
-    if stacked is not None:
-        player = jax.tree.map(lambda x: x[0], player)
-    size = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(_noise(player)))
-    return 2 ** max(3, min(int(math.log2(_TAPE / max(size, 1))), int(math.log2(BLOCK))))
-
-
-def _noise(player):
-    """Shapes of one round's noise."""
-    tape = jax.eval_shape(lambda: player.noise(noise.root(0), 1))
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), tape)
+    return block_rounds(player if stacked is None else jax.tree.map(lambda x: x[0], player))
 
 
 def _round(env, learner, states, env_noise, learner_noise):
@@ -376,12 +368,12 @@ def _record(env, learner, states):
 
 
 def _metrics_shape(env, learner, states):
-    def one_round(env_noise, learner_noise):
+    def play(env_noise, learner_noise):
         observation = env.observe(states[0], env_noise)
         action = learner.act(states[1], observation, learner_noise)
         return env.step(states[0], action, env_noise)[2]
 
-    return jax.eval_shape(one_round, _noise(env), _noise(learner))
+    return jax.eval_shape(play, one_round(env), one_round(learner))
 
 
 @jax.jit

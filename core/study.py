@@ -30,6 +30,7 @@ from .results import assemble, to_dataset
 from .simulate import Stacked
 from .sources import sha256
 from .store import Store, StoreError
+from .tables import is_recipe, stored
 
 DEFAULT_STORE = Path("results/store")
 Progress = Callable[[int], Any] | bool | None
@@ -105,9 +106,10 @@ def run(
     for pair in pairs:
         pair.load(store, seeds)
     todo = [pair for pair in pairs if pair.missing]
-    _plan(study, todo, store, batch)
     saved = 0
     try:
+        _prepare(study, todo, store, progress)
+        _plan(study, todo, store, batch)
         with _bar(progress if todo else False, study, todo) as update:
             for pair, block in _compute(todo, store, executor or LocalExecutor(), update):
                 pair.parts.append(block)
@@ -164,6 +166,19 @@ def _pairs(study: Study, addressed: bool) -> list[Pair]:
                 found = configuration(*parameters)
             pairs.append(Pair((e, k), task, found))
     return pairs
+
+
+def _prepare(study: Study, todo: list[Pair], store: Store | None, progress: Progress) -> None:
+    """Tables that environments need, computed once for all learners."""
+    for name, environment in study.environments.items():
+        waiting = [pair for pair in todo if pair.names[0] == name]
+        if not waiting or not is_recipe(environment):
+            continue
+        gaps = [gap for pair in waiting for gap in pair.missing]
+        seeds = range(min(gap.start for gap in gaps), max(gap.stop for gap in gaps))
+        full = stored(environment, study.horizon, seeds, study.root_seed, store, progress)
+        for pair in waiting:
+            pair.task = dataclasses.replace(pair.task, environment=full)
 
 
 def _plan(study: Study, todo: list[Pair], store: Store | None, batch: int | None) -> None:

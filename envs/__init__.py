@@ -38,10 +38,14 @@ from .instances import lower_bound as lower_bound
 from .instances import lower_bound_pair as lower_bound_pair
 from .instances import one_good_arm as one_good_arm
 from .instances import worst_gap as worst_gap
+from .grids import Grid as Grid
+from .linear_systems import DiagonalShifts as DiagonalShifts
+from .linear_systems import Tabulated as Tabulated
 from .nonstationary import PiecewiseStationaryBandit as PiecewiseStationaryBandit
 from .nonstationary import abrupt as abrupt
 from .nonstationary import garivier_moulines as garivier_moulines
 from .nonstationary import stochastically_constrained as stochastically_constrained
+from .solver_table import SolverTable as SolverTable
 from .tally_losses import CurvedLosses as CurvedLosses
 from .tally_losses import StepLosses as StepLosses
 from .tally_losses import TableLosses as TableLosses
