@@ -39,6 +39,6 @@ def over_devices(
 @partial(jax.jit, static_argnums=(0, 1))
 def _run(function, mesh, shared, *arrays):
     specs = (P(), *(P("jobs") for _ in arrays))
-    return jax.shard_map(
-        function, mesh=mesh, in_specs=specs, out_specs=P("jobs"), check_vma=False
-    )(shared, *arrays)
+    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=P("jobs"), check_vma=False)(
+        shared, *arrays
+    )

@@ -9,7 +9,6 @@ touch the draws. Memory is set by seeds and checkpoints, never by the horizon.
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -128,7 +127,7 @@ def simulate(
 
 def _run(env, learner, horizon, seeds, stops, root_seed, progress) -> Trace:
     environments = env.members if isinstance(env, Stacked) else (env,)
-    environments = [prepared(member, horizon, seeds, root_seed, progress) for member in environments]
+    environments = [prepared(one, horizon, seeds, root_seed, progress) for one in environments]
     learners = learner.members if isinstance(learner, Stacked) else (learner,)
     learners = [complete(member, environments[0], horizon) for member in learners]
     players = _merge(env, environments), _merge(learner, learners)

@@ -1,10 +1,10 @@
 """Tables that an environment needs before it can be played, computed once for all learners.
 
-Where a round is dear and what it brings does not depend on the learner, an environment may be only a
-recipe: `tabulate(horizon, seeds, root_seed, progress)` makes arrays with the seeds first, and
-`with_table(arrays, keys)` the environment that looks them up, in which a seed finds its row by
-the key it starts from. With `deterministic = True` there is one row, for all seeds. `simulate` fills recipes by
-itself; `run` keeps their tables in the store, a block of seeds at a time.
+Where a round is dear and what it brings does not depend on the learner, an environment may be only
+a recipe: `tabulate(horizon, seeds, root_seed, progress)` makes arrays with the seeds first, and
+`with_table(arrays, keys)` the environment that looks them up, in which a seed finds its row by the
+key it starts from. With `deterministic = True` there is one row, for all seeds. `simulate` fills
+recipes by itself; `run` keeps their tables in the store, a block of seeds at a time.
 """
 
 from __future__ import annotations

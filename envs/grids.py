@@ -1,9 +1,9 @@
 """Regions of a square grid, and the matrices of the 5-point stencil on them.
 
 The points are those inside the boundary, numbered column by column, which is the natural order of
-the literature (and of MATLAB's `numgrid`). On a region of n points a matrix is two numbers: `diagonal`
-on its diagonal and -`coupling` between neighbours. So A = Laplacian + c I has diagonal 4 + c and
-coupling 1; a Crank-Nicolson step has 1 + 4 a and a.
+the literature (and of MATLAB's `numgrid`). On a region of n points a matrix is two numbers:
+`diagonal` on its diagonal and -`coupling` between neighbours. So A = Laplacian + c I has diagonal 4
++ c and coupling 1; a Crank-Nicolson step has 1 + 4 a and a.
 """
 
 from __future__ import annotations

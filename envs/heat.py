@@ -1,38 +1,40 @@
-"""The heat equation, one linear system a time step: tuning where systems drift and start is warm.
+"""The heat equation, one linear system a time step: tuning where systems drift and starts are warm.
 
-u_t = kappa(t) Laplacian(u) + f(t, x) on the unit square, u = 0 on its edge, from t = 0 in steps of
-dt = 1e-3; the problem of section 4 of Khodak, Chow, Balcan and Talwalkar, "Learning to relax" (ICLR
-2024, arXiv 2310.02246), with the coefficients of the authors' code (the paper prints some of them
-differently). On nx - 1 inner points each way, dx = 1 / nx, Crank-Nicolson takes the coefficients in the
-middle of a step: with A = I + a L, L the 5-point Laplacian (4 on the diagonal, -1 off it) and
-a = kappa dt / (2 dx^2),
+u_t = kappa(t) Laplacian(u) + f(t, x) on the unit square, u = 0 on its edge, in steps of dt = 1e-3:
+the problem of Khodak, Chow, Balcan and Talwalkar, "Learning to relax" (ICLR 2024, arXiv
+2310.02246), with the coefficients of the authors' code (the paper prints some differently). On
+nx - 1 inner points each way, dx = 1 / nx, the scheme is Crank-Nicolson with the coefficients in the
+middle of a step: with a = kappa dt / (2 dx^2) and L = 4 on the diagonal, -1 between neighbours,
 
-    A u(t + dt) = (I - a L) u(t) + dt f.
+    (I + a L) u(t + dt) = (I - a L) u(t) + dt f = b,
 
-It is solved by SSOR-preconditioned CG from u(t), to a residual of 1e-8 |b|, in float64. Half of the
-time kappa hardly matters and a few iterations do; the other half it is up to 100 times as large.
-A round is a step, the context is kappa at its beginning, an action as in `linear_systems`.
+solved by SSOR-preconditioned CG from u(t) to a residual of 1e-8 |b|, in float64. A round is a step,
+the context is kappa at its beginning, actions are those of `linear_systems`. During one half of
+each unit of time a is small and every omega does; during the other a is up to 100 times as large.
 
-`HeatEquation` solves as it is played. `HeatTable` counts for all parameters at all steps beforehand:
-whatever solved the steps before, u is the same to about 1e-8, so that one trajectory does, and it comes
+`HeatEquation` solves as it is played. `HeatTable` counts for every omega and step beforehand: u is
+the same to about 1e-8 whatever solved the steps before, so one trajectory serves all, and it comes
 from a direct solver, as sines diagonalise L.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from scipy.fft import dstn
 
 from ..core.checks import whole
+from ..core.devices import devices
 from ..core.progress import Progress, bar
 from ..core.protocol import Iterations, Key
-from ..core.spread import over_devices
+from ..core.shards import over_devices
 from ..core.tables import Table
 from . import pcg
 from .grids import Grid, square
@@ -55,14 +57,14 @@ def kappa(t: Any, xp: Any = np) -> Any:
 
 
 def bump(x: Any, y: Any, centre: tuple[Any, Any], radius: float, xp: Any = np) -> Any:
-    """exp(1 - 1 / (1 - s)), s = |(x, y) - centre|^2 / radius^2: 1 at the centre, 0 from s = 1 on."""
+    """exp(1 - 1 / (1 - s)), s = |(x, y) - centre|^2 / radius^2, and 0 where s >= 1: at most 1."""
     s = ((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / radius**2
     inside = s < 1
     return xp.where(inside, xp.exp(1 - 1 / (1 - xp.where(inside, s, 0.0))), 0.0)
 
 
 def start(nx: int) -> np.ndarray:
-    """u at time 0 on the inner points [nx - 1, nx - 1], x first. Flat, that is the natural order."""
+    """u at time 0 on the inner points [nx - 1, nx - 1], x first: flat, in their natural order."""
     return bump(*_points(nx), (0.5, 0.5), 0.25)
 
 
@@ -79,13 +81,11 @@ def coupling(nx: int, t: Any, xp: Any = np) -> Any:
     return 0.5 * kappa(t + DT / 2, xp) * DT * nx**2
 
 
-def right_side(nx: int, t: Any, u: Any, xp: Any = np) -> Any:
-    """b of the steps that begin at the times t [...] in u [..., nx - 1, nx - 1]."""
-    edge = [(0, 0)] * (u.ndim - 2) + [(1, 1), (1, 1)]
-    v = xp.pad(u, edge)
+def right_side(a: Any, u: Any, f: Any, xp: Any = np) -> Any:
+    """b of steps with the couplings a [...] that begin in u, with f in their middle [..., m, m]."""
+    v = xp.pad(u, [(0, 0)] * (u.ndim - 2) + [(1, 1), (1, 1)])
     near = v[..., 2:, 1:-1] + v[..., :-2, 1:-1] + v[..., 1:-1, 2:] + v[..., 1:-1, :-2]
-    a = coupling(nx, t, xp)[..., None, None]
-    return u - a * (4 * u - near) + DT * forcing(nx, t + DT / 2, xp)
+    return u - a[..., None, None] * (4 * u - near) + DT * f
 
 
 def _points(nx: int) -> tuple[np.ndarray, np.ndarray]:
@@ -93,22 +93,36 @@ def _points(nx: int) -> tuple[np.ndarray, np.ndarray]:
     return at[:, None], at[None, :]
 
 
-def trajectory(nx: int, steps: int, window: int | None = None) -> Iterator[np.ndarray]:
-    """u at the beginnings of the steps 0, 1, ..., from a direct solver: arrays [<= window, nx - 1,
-    nx - 1], `window` steps at a time."""
-    window = steps if window is None else window
-    waves = np.arange(1, nx)
-    sines = np.sqrt(2 / nx) * np.sin(np.pi / nx * np.outer(waves, waves))  # its own inverse
-    eigenvalues = 4 * np.sin(np.pi / (2 * nx) * waves) ** 2
-    eigenvalues = eigenvalues[:, None] + eigenvalues
-    u = sines @ start(nx) @ sines
-    for first in range(0, steps, window):
-        t = DT * np.arange(first, min(first + window, steps))
-        seen = sines @ (DT * forcing(nx, t + DT / 2)) @ sines
-        for i, a in enumerate(coupling(nx, t)):
-            after = ((1 - a * eigenvalues) * u + seen[i]) / (1 + a * eigenvalues)
-            seen[i], u = u, after
-        yield sines @ seen @ sines
+@flax.struct.dataclass
+class Systems:
+    """The linear systems of W steps."""
+
+    nx: int = flax.struct.field(pytree_node=False)
+    a: Any  # couplings [W]
+    b: Any  # right-hand sides [W, n]
+    u: Any  # where the solves start [W, n]
+
+
+def systems(nx: int, steps: int, window: int | None = None) -> Iterator[Systems]:
+    """The steps from time 0 on with u from a direct solver, at most `window` at a time; float64."""
+    waves = np.sin(np.pi / (2 * nx) * np.arange(1, nx)) ** 2
+    eigenvalues = 4 * (waves[:, None] + waves)
+    u = _in_sines(start(nx))
+    for first in range(0, steps, window or steps):
+        t = DT * np.arange(first, min(first + (window or steps), steps))
+        a, f = coupling(nx, t), forcing(nx, t + DT / 2)
+        seen, push = np.empty_like(f), _in_sines(f)
+        for i in range(len(t)):
+            seen[i] = u
+            u = ((1 - a[i] * eigenvalues) * u + DT * push[i]) / (1 + a[i] * eigenvalues)
+        seen = _in_sines(seen)
+        b = right_side(a, seen, f)
+        yield Systems(nx, a, b.reshape(len(t), -1), seen.reshape(len(t), -1))
+
+
+def _in_sines(x: np.ndarray) -> np.ndarray:
+    """From values on the points to those on the eigenvectors of L, and back."""
+    return np.asarray(dstn(x, type=1, axes=(-2, -1), norm="ortho"))
 
 
 # ---- played step by step -------------------------------------------------------------------
@@ -124,7 +138,7 @@ class HeatEquation:
     """The heat equation, solved as it is played; see the head of this file.
 
     Attributes:
-      nx: intervals of the grid each way, 3 or more; n = (nx - 1)^2 unknowns. The paper has 25 to 400.
+      nx: intervals of the grid each way, 3 or more (in the paper 25 to 400), n = (nx - 1)^2.
       omegas: the grid of parameters, increasing in (0, 2) [d]; 1, 1.05, ..., 1.95 if not given.
       method: "ssor_pcg", or "cg", which has no parameter: what is played then changes nothing.
 
@@ -170,13 +184,15 @@ class HeatEquation:
             return kappa(_time(state), jnp).astype(jnp.float32)
 
     def step(self, state: HeatState, action, noise):
-        omega, side = played(self.omegas, action), self.nx - 1
+        omega, side, grid = played(self.omegas, action), self.nx - 1, self.grid
         with jax.enable_x64(True):
             t = _time(state)
-            b = right_side(self.nx, t, state.u.reshape(side, side), jnp).ravel()
-            iterations, u = solve(
-                self.grid, self.method, coupling(self.nx, t, jnp), b, omega, state.u
-            )
+            a, f = coupling(self.nx, t, jnp), forcing(self.nx, t + DT / 2, jnp)
+            b = right_side(a, state.u.reshape(side, side), f, jnp).ravel()
+            if self.method == "cg":
+                iterations, u = pcg.cg(grid, 1 + 4 * a, a, b, state.u)
+            else:
+                iterations, u = pcg.ssor_pcg(grid, 1 + 4 * a, a, b, omega, state.u)
         return HeatState(u, state.step + 1), Iterations(iterations), metrics(iterations, omega)
 
     def evaluate(self, state, recommendation):
@@ -185,13 +201,6 @@ class HeatEquation:
 
 def _time(state: HeatState) -> jax.Array:
     return state.step.astype(jnp.float64) * DT
-
-
-def solve(grid: Grid, method: str, a, b, omega, u) -> tuple[jax.Array, jax.Array]:
-    """Iterations and solution of one step; all arguments in float64."""
-    if method == "cg":
-        return pcg.cg(grid, 1 + 4 * a, a, b, u)
-    return pcg.ssor_pcg(grid, 1 + 4 * a, a, b, omega, u)
 
 
 # ---- solved beforehand ---------------------------------------------------------------------
@@ -260,7 +269,9 @@ class HeatTable:
         return {"counts": counts[None, :, 1:], "contexts": contexts[None], "cg": counts[None, :, 0]}
 
     def with_table(self, table: Table, keys: np.ndarray | None = None) -> SolverTable:
-        return SolverTable(**table, omegas=self.omegas, range=self.interval, keys=keys)
+        """The environment; it leaves `cg` out."""
+        counts, contexts = table["counts"], table["contexts"]
+        return SolverTable(counts, contexts, self.omegas, range=self.interval, keys=keys)
 
 
 _BYTES = 1 << 26  # of the right-hand sides that are kept at a time
@@ -270,43 +281,56 @@ _LANES = 16  # solves that wait for each other, as in `pcg`
 def count(nx: int, omegas: np.ndarray, steps: int, update=lambda done: None) -> np.ndarray:
     """Iterations, int16 [steps, 1 + d]: of CG, and of SSOR-PCG with each of the omegas [d].
 
-    The steps go into blocks of lanes by what they took with the parameter before: among the
-    parameters the order hardly changes. CG is the first, its steps in the order of a.
+    The steps go into blocks of lanes by what they took with the parameter before, as from one
+    parameter to the next their order hardly changes. CG is the first, its steps in the order of a.
     """
-    devices = jax.local_device_count()
-    at_once = _LANES * devices
-    largest = max(1, _BYTES // (8 * (nx - 1) ** 2 * at_once)) * at_once
-    windows = -(-steps // largest)
-    size = -(-steps // (windows * at_once)) * at_once
-    counts = np.zeros((steps, 1 + len(omegas)), np.int16)
-    for w, u in enumerate(trajectory(nx, steps, size)):
-        t = DT * (w * size + np.arange(len(u)))
-        a, b = coupling(nx, t), right_side(nx, t, u).reshape(len(u), -1)
-        jobs = _Window(nx, a, b, u.reshape(len(u), -1))
-        cost = a
+    mesh = Mesh(np.array(devices()), ("jobs",))
+    everywhere, block = NamedSharding(mesh, P()), _LANES * mesh.size
+    most = max(1, _BYTES // (8 * (nx - 1) ** 2 * block)) * block
+    size = -(-steps // (-(-steps // most) * block)) * block
+    counts, first = np.zeros((steps, 1 + len(omegas)), np.int16), 0
+    for window in systems(nx, steps, size):
+        cost, last = window.a, first + len(window.a)
+        with jax.enable_x64(True):
+            window = jax.device_put(window, everywhere)
         for column, omega in enumerate((None, *omegas)):
-            cost = jobs.count(omega, np.argsort(-cost, kind="stable"), size, devices)
-            counts[w * size :, column][: len(u)] = cost
-            update(len(u))
+            order = np.argsort(-cost, kind="stable")
+            jobs = np.concatenate([order, np.repeat(order[-1:], size - len(order))])
+            cost = counts[first:last, column]
+            cost[jobs] = _solve(window, omega, jobs)
+            update(len(order))
+        first = last
     return counts
 
 
-class _Window(NamedTuple):
-    """The systems of some steps."""
+def _solve(window: Systems, omega: float | None, jobs: np.ndarray) -> np.ndarray:
+    with jax.enable_x64(True):
+        if omega is None:
+            return over_devices(_cg_counts, window, jobs, block=_LANES)
+        return over_devices(_pcg_counts, (window, np.float64(omega)), jobs, block=_LANES)
 
-    nx: int
-    a: np.ndarray  # [W]
-    b: np.ndarray  # [W, n]
-    u: np.ndarray  # [W, n]
 
-    def count(self, omega, order, size, devices) -> np.ndarray:
-        """Iterations of the steps, int16 [W]; those next to each other in `order` run together."""
-        padded = np.concatenate([order, np.repeat(order[-1:], size - len(order))])
-        # Blocks are dealt to the devices in turn, so that each gets as many of the dear ones.
-        dealt = np.arange(size).reshape(-1, devices, _LANES).swapaxes(0, 1).ravel()
-        with jax.enable_x64(True):
-            omega = jnp.float64(1 if omega is None else omega)
-            found = _solve(self.nx, self.a, self.b, self.u, omega, padded[dealt])
-        counts = np.zeros(len(order), np.int16)
-        counts[padded[dealt]] = found
-        return counts
+def _cg_counts(window, jobs):
+    grid = square(window.nx - 1)
+
+    def one(i):
+        a = window.a[i]
+        return pcg.cg(grid, 1 + 4 * a, a, window.b[i], window.u[i])[0]
+
+    return jax.vmap(one)(jobs)
+
+
+def _pcg_counts(shared, jobs):
+    window, omega = shared
+    grid = square(window.nx - 1)
+
+    def one(i):
+        a = window.a[i]
+        return pcg.ssor_pcg(grid, 1 + 4 * a, a, window.b[i], omega, window.u[i])[0]
+
+    return jax.vmap(one)(jobs)
+
+
+def _check(name: str, problem: Any) -> None:
+    object.__setattr__(problem, "nx", whole(f"{name}: nx", problem.nx, 3, 10_001))
+    object.__setattr__(problem, "omegas", check_omegas(name, problem.omegas))

@@ -1,17 +1,17 @@
 """Tuning the relaxation parameter of an iterative solver, one linear system after another.
 
 Khodak, Chow, Balcan and Talwalkar, "Learning to relax: setting solver parameters across a sequence
-of linear system instances", ICLR 2024 (arXiv 2310.02246). In round t a system A_t x = b_t comes; the learner
-chooses omega and is told how many iterations the solve took (`Iterations`), nothing else. Before
-that it sees the context, here c_t of A_t = A + c_t I.
+of linear system instances", ICLR 2024 (arXiv 2310.02246). In round t a system A_t x = b_t comes;
+the learner chooses omega and is told how many iterations the solve took (`Iterations`), nothing
+else. Before that it sees the context, here c_t of A_t = A + c_t I.
 
 An action is an int32 index into `omegas`, the grid of parameters (the arms), or, where solves are
 live, a float: omega itself. Two ways to play, with the same numbers:
 
 - live: `DiagonalShifts` solves within `step`;
-- `Tabulated(DiagonalShifts(...))` solves every system with every omega of the grid beforehand, those
-  of similar cost side by side, and the learner's rounds are look-ups: for many learners on the same systems, and
-  for what needs all counts, as regret.
+- `Tabulated(DiagonalShifts(...))` solves every system with every omega of the grid beforehand,
+  those of similar cost side by side, and the learner's rounds are look-ups: for many learners on
+  the same systems, and for what needs all counts, as regret.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ class DiagonalShifts:
     """Systems (A + c_t I) x = b_t with A the 5-point Laplacian (4 on the diagonal, -1 off it).
 
     c_t = low + (high - low) Beta(a, b), seen as the context, float32; b_t is standard normal. (The
-    authors draw b_t anew until |b_t| <= sqrt(n); counts relative to |b_t| do not depend on its length, so
-    their law is the same.) Defaults are the paper's: 10 x 10 points, 20 parameters from 1 to 1.95, and
-    the law of low variance, Beta(2, 6); that of high variance is Beta(1/2, 3/2). Solves are in
-    float64, from x = 0, to a relative residual of 1e-8, of at most 10,000 iterations.
+    authors draw b_t anew until |b_t| <= sqrt(n); counts relative to |b_t| do not depend on its
+    length, so their law is the same.) Defaults are the paper's: 10 x 10 points, 20 parameters from
+    1 to 1.95, and the law of low variance, Beta(2, 6); that of high variance is Beta(1/2, 3/2).
+    Solves are in float64, from x = 0, to a relative residual of 1e-8, of at most 10,000 iterations.
 
     Attributes:
       omegas: the grid of parameters, increasing in (0, 2) [d].
       a, b: of the beta law; low, high: range of the shift. A + low I is positive definite.
-      grid: the region; method: "sor" in the natural order, "red-black sor", "ssor_pcg" or "cg" (which has
-        no parameter).
+      grid: the region; method: "sor" in the natural order, "red-black sor", "ssor_pcg" or "cg"
+        (which has no parameter).
 
     Metrics: `iterations`; `omega` and `omega_squared`, sums over the rounds of what was played.
 
@@ -89,8 +89,8 @@ class DiagonalShifts:
         least = self.grid.spread - 4
         if not least < low <= high < np.inf:
             raise ValueError(
-                f"DiagonalShifts: on this grid A + c I is positive definite for c > {least:.4f}, and "
-                f"low is not above high: got low = {low}, high = {high}"
+                f"DiagonalShifts: on this grid A + c I is positive definite for c > {least:.4f}, "
+                f"and low is not above high: got low = {low}, high = {high}"
             )
 
     @property
@@ -116,9 +116,7 @@ class DiagonalShifts:
 
     def noise(self, key: Key, num_rounds: int) -> ShiftNoise:
         below_one = concrete(self.a) is None or min(float(self.a), float(self.b)) < 1
-        shift = samplers.beta_tape(
-            stream(key, "shift"), (num_rounds, 1), below_one=below_one
-        )
+        shift = samplers.beta_tape(stream(key, "shift"), (num_rounds, 1), below_one=below_one)
         return ShiftNoise(shift, normal(stream(key, "b"), (num_rounds, self.grid.size)))
 
     def observe(self, state, noise):
@@ -237,8 +235,8 @@ def solve_all(
     problem: DiagonalShifts, shift: np.ndarray, b: np.ndarray, omega: np.ndarray, cost: np.ndarray,
     update=lambda done: None,
 ) -> np.ndarray:  # fmt: skip
-    """Counts int16 [systems, parameters] of systems shift [S], b [S, n] with the parameters omega [S, P],
-    in the order of the expected `cost` [S, P], so that lanes end together."""
+    """Counts int16 [systems, parameters] of systems shift [S], b [S, n] with the parameters omega
+    [S, P], in the order of the expected `cost` [S, P], so that lanes end together."""
     order = np.argsort(cost.ravel(), kind="stable")
     size = min(_JOBS, 1 << max(9, int(np.ceil(np.log2(len(order))))))
     order = np.concatenate([np.repeat(order[:1], -len(order) % size), order])  # the cheapest

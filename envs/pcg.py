@@ -1,10 +1,11 @@
 """Conjugate gradients on a grid, plain or preconditioned by SSOR, and stationary SSOR.
 
-SSOR solves with D + omega L and with its transpose. Row after row of the grid, `side` + 1 cells each
-(one of them empty), and the row cut into pieces of `side` cells: then the diagonals i + j = const
-of the grid are the columns of the pieces, two of them in each, and a triangular solve runs through the
-columns twice. The second time redoes the points of the first, with the same result. Arrays are
-[columns, pieces, lanes]; the lanes (problems) are on the last axis; float64, enabled locally.
+SSOR solves with D + omega L and with its transpose. Row after row of the grid, `side` + 1 cells
+each (one of them empty), and the row cut into pieces of `side` cells: then the diagonals i + j =
+const of the grid are the columns of the pieces, two of them in each, and a triangular solve runs
+through the columns twice. The second time redoes the points of the first, with the same result.
+Arrays are [columns, pieces, lanes]; the lanes (problems) are on the last axis; float64, enabled
+locally.
 """
 
 from __future__ import annotations
@@ -222,7 +223,5 @@ def _stationary(grid, tolerance, most, diagonal, coupling, b, omega):
 
         zero = jnp.zeros(omega.shape, jnp.int32)
         carry = jnp.int32(0), jnp.zeros_like(b), b, zero
-        *_, count = jax.lax.while_loop(
-            lambda c: jnp.any(c[-1] == 0) & (c[0] < most), sweep, carry
-        )
+        *_, count = jax.lax.while_loop(lambda c: jnp.any(c[-1] == 0) & (c[0] < most), sweep, carry)
     return jnp.where(count == 0, jnp.int32(most), count)

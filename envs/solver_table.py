@@ -34,10 +34,10 @@ class SolverTable:
       keys: words of the key from which the seed of each row starts [rows, 2]; without them every
         seed plays row 0. A seed without a row, or a round beyond T, makes `iterations` NaN.
 
-    Metrics: `iterations`, `omega`, `omega_squared` (sums of what was played), `fixed_iterations` [d]
-    (what each fixed parameter would have cost), `least_iterations` (each system's best one on the grid),
-    `regret` (iterations above those of the best fixed parameter in hindsight), and with `best`
-    `best_iterations` and `contextual_regret` (iterations above those).
+    Metrics: `iterations`, `omega`, `omega_squared` (sums of what was played), `fixed_iterations`
+    [d] (what each fixed parameter would have cost), `least_iterations` (each system's best one on
+    the grid), `regret` (iterations above those of the best fixed parameter in hindsight), and with
+    `best` `best_iterations` and `contextual_regret` (iterations above those).
 
     Raises:
       ValueError: shapes that do not fit together, counts that are not integers from 0 or so large

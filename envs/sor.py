@@ -3,16 +3,16 @@
 A sweep solves M d = r with M = D / omega + L (D the diagonal, L what is strictly below it), moves x
 by d and computes the residual anew. In its natural order point (i, j) waits for (i - 1, j) and
 (i, j - 1): 2 side - 1 steps, one diagonal after the other. But the next sweep can set off two steps
-behind. So at step s all points with i + j = s (mod 2) are updated at once, each in a sweep of its own, the
-points of the even diagonals and those of the odd ones in turn. With g the residual that a point
-meets when its turn comes,
+behind. So at step s all points with i + j = s (mod 2) are updated at once, each in a sweep of its
+own, the points of the even diagonals and those of the odd ones in turn. With g the residual that a
+point meets when its turn comes,
 
     g(s) = (1 - omega) g(s - 2) + (omega coupling / diagonal) * (sum of the neighbours' g(s - 1)),
 
 into which b enters when the first sweep comes by: nothing but g is kept. The residual after
 the sweep is (1 - omega) g + (omega coupling / diagonal) (g of the neighbours that come later), and
-its squares are added up along the way of the sweep. All this is exact algebra: the numbers are those of
-x += M^-1 (b - A x) but for rounding, which here is relative to the residual and not to b.
+its squares are added up along the way of the sweep. All this is exact algebra: the numbers are
+those of x += M^-1 (b - A x) but for rounding, which here is relative to the residual and not to b.
 
 Lanes (problems) are on the last axis; float64 throughout, enabled locally: at 1e-8 the residuals
 of float32 never get there.

@@ -176,8 +176,8 @@ SSOR_PCG_COUNTS = {
     (0.45, "ones"): (11, 9, 9, 12, 14, 15),
     (0.45, "ramp"): (12, 10, 9, 12, 15, 17),
 }
-# Here 19 and 24 are right too: the last digit of b, or the order of a sum, decides (computed with 40
-# digits, the first is 19).
+# Here 19 and 24 are right too: the last digit of b, or the order of a sum, decides. With 40 digits
+# the first is 19.
 SSOR_PCG_UNSETTLED = {(0.0, "ramp", 1.95), (-0.15, "ramp", 1.95)}
 CG_COUNTS = {
     (0.0, "ones"): 15,

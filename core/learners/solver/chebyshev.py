@@ -31,7 +31,7 @@ class ChebState(NamedTuple):
     rounds: jax.Array  # [] int32, rounds played
 
 
-def position(context: jax.Array, interval: Any) -> jax.Array:
+def position(context: jax.Array, interval: Any, dtype: Any = jnp.float32) -> jax.Array:
     """Where in [-1, 1] a context lies, of the interval [a, b]; the nearest end from outside it.
 
     Raises:
@@ -42,7 +42,8 @@ def position(context: jax.Array, interval: Any) -> jax.Array:
             f"a contextual learner needs a context that is one number: got {context!r}; play a "
             f"problem that shows one, or a learner without context, such as TsallisTuner"
         )
-    low, high = (jnp.asarray(interval[j], context.dtype) for j in (0, 1))
+    low, high = (jnp.asarray(interval[j]).astype(dtype) for j in (0, 1))
+    context = jnp.asarray(context).astype(dtype)
     return jnp.clip(2 * (context - low) / (high - low) - 1, -1, 1)
 
 
@@ -168,9 +169,7 @@ class ChebCB:
             return first_max(-costs)[1]
 
     def _features(self, context):
-        context = jnp.asarray(context)
-        interval = filled(self, "interval")
-        x = position(context.astype(jnp.float64) if context.shape == () else context, interval)
+        x = position(context, filled(self, "interval"), jnp.float64)
         features = [jnp.ones_like(x), x]
         for _ in range(2, self.degree + 1):
             features.append(2 * x * features[-1] - features[-2])
