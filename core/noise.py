@@ -120,6 +120,7 @@ def gumbel(key: Key, shape: Sequence[int] = ()) -> jax.Array:
 _WIDE, _LONG = 16, 1024
 
 
+@jax.jit  # XLA crashes over a reduction of two results that nobody uses; a function it can drop
 def argmax(x: jax.Array) -> jax.Array:
     """Index (int32) of the largest entry on the last axis, the lowest such index on ties; entries
     are not NaN.

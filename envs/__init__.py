@@ -27,6 +27,7 @@ from .drawn_arms import YangTanOne as YangTanOne
 from .drawn_arms import YangTanTwo as YangTanTwo
 from .full_information import FullInformation as FullInformation
 from .full_information import WithHindsight as WithHindsight
+from .grids import Grid as Grid
 from .instances import BetaMeans as BetaMeans
 from .instances import HiddenBestArm as HiddenBestArm
 from .instances import RandomMeans as RandomMeans
@@ -38,7 +39,6 @@ from .instances import lower_bound as lower_bound
 from .instances import lower_bound_pair as lower_bound_pair
 from .instances import one_good_arm as one_good_arm
 from .instances import worst_gap as worst_gap
-from .grids import Grid as Grid
 from .linear_systems import DiagonalShifts as DiagonalShifts
 from .linear_systems import Tabulated as Tabulated
 from .nonstationary import PiecewiseStationaryBandit as PiecewiseStationaryBandit
@@ -46,6 +46,8 @@ from .nonstationary import abrupt as abrupt
 from .nonstationary import garivier_moulines as garivier_moulines
 from .nonstationary import stochastically_constrained as stochastically_constrained
 from .solver_table import SolverTable as SolverTable
+from .sparse_systems import read_matrix as read_matrix
+from .sparse_systems import tabulate_systems as tabulate_systems
 from .tally_losses import CurvedLosses as CurvedLosses
 from .tally_losses import StepLosses as StepLosses
 from .tally_losses import TableLosses as TableLosses

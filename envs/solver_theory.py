@@ -56,24 +56,35 @@ def near_asymptotic_bound(omega: Any, beta: Any, tau: Any, tolerance: float = 1e
     return 1 + np.log(tolerance) / np.log(rho + np.asarray(tau) * (1 - rho))
 
 
-def energy_bound(A: Any, omega: Any, tolerance: float = 1e-8) -> np.ndarray:
+def energy_bound(
+    A: Any, omega: Any, tolerance: float = 1e-8, published: bool = False
+) -> np.ndarray:
     """Sweeps that are enough by the contraction of SOR in the norm of A, which holds for any
-    symmetric positive definite A; often many times what is needed."""
+    symmetric positive definite A; often many times what is needed. See `energy_contraction`."""
     extremes = scipy.linalg.eigvalsh(_dense(A))
     condition = extremes[-1] / extremes[0]
-    return 1 + np.log(tolerance / (2 * np.sqrt(condition))) / np.log(energy_contraction(A, omega))
+    rate = np.log(energy_contraction(A, omega, published))
+    return 1 + np.log(tolerance / (2 * np.sqrt(condition))) / rate
 
 
-def energy_contraction(A: Any, omega: Any) -> np.ndarray:
-    """nu: a sweep of SOR shrinks the error in the norm of A at least by this factor."""
+def energy_contraction(A: Any, omega: Any, published: bool = False) -> np.ndarray:
+    """nu: a sweep of SOR shrinks the error in the norm of A at least by this factor.
+
+    The best such factor is sqrt(1 - 2 s / lambda), with s = 1 / omega - 1 / 2 and lambda the
+    largest eigenvalue of A^-1 (A / omega + (s^2 - 1/4) D + L D^-1 L^T). All after A / omega is at
+    most a multiple of D, and D lies between multiples of A. The published formula takes the same
+    side of D whatever the sign of its multiple: where that is negative, for omega towards 2, it is
+    not a bound (`published=True` gives it, for comparison), and the other side is taken here.
+    """
     A, omega = _dense(A), np.asarray(omega, np.float64)
     scale = 1 / np.sqrt(np.diag(A))
     scaled = scale[:, None] * A * scale
-    lower = np.tril(scaled, -1)
-    gap = 1 - np.max(np.abs(scipy.linalg.eigvalsh(lower + lower.T)))
-    skewness = scipy.linalg.eigvalsh(lower @ lower.T)[-1] - 0.25
-    step = (2 - omega) / (2 * omega)
-    return np.sqrt(1 - 2 * step * gap / (step**2 + gap / omega + skewness))
+    lower, values = np.tril(scaled, -1), scipy.linalg.eigvalsh(scaled)
+    step = 1 / omega - 0.5
+    multiple = step**2 - 0.25 + scipy.linalg.eigvalsh(lower @ lower.T)[-1]
+    other_side = (multiple < 0) & (not published)
+    largest = 1 / omega + multiple / np.where(other_side, values[-1], values[0])
+    return np.sqrt(1 - 2 * step / largest)
 
 
 # ---- the constant tau, measured ------------------------------------------------------------

@@ -21,6 +21,7 @@ from scipy.sparse.linalg import splu
 
 from ..core.checks import whole
 from ..core.progress import Progress, bar
+from .solver_table import SolverTable, check_omegas
 
 Method = Literal["sor", "ssor", "cg", "ssor_pcg"]
 Start = Literal["zero", "previous"]
@@ -35,14 +36,6 @@ class Solve(NamedTuple):
     iterations: int
     x: np.ndarray  # [n]
     solved: bool
-
-
-class Tabulated(NamedTuple):
-    """What solving T systems with each of d parameters cost."""
-
-    counts: np.ndarray  # [T, d] int32
-    contexts: np.ndarray  # [T] float32; zeros where none were given
-    omegas: np.ndarray  # [d] float64; nan for a method without a parameter
 
 
 # ---- solvers -------------------------------------------------------------------------------
@@ -186,7 +179,7 @@ def tabulate_systems(
     start: Start = "zero",
     tolerance: float = 1e-8,
     most: int = 10_000,
-) -> Tabulated:
+) -> SolverTable:
     """Solve every system with every parameter and count the iterations.
 
     Args:
@@ -202,7 +195,8 @@ def tabulate_systems(
       tolerance, most: as in the solvers.
 
     Returns:
-      `Tabulated`: counts [T, d] int32, contexts [T] float32, omegas [d]. A solve that is given up
+      An environment in which learners play these systems, T rounds long; its `counts` are int32
+      [1, T, d] (the one column of "cg" is called omega = 1). A solve that is given up
       counts as `most`, and one warning says how many there were.
 
     Raises:
@@ -217,7 +211,8 @@ def tabulate_systems(
             raise ValueError(f"contexts are finite numbers [T], got {contexts!r}")
     counts, seen, given_up = [], [], 0
     starts: list[np.ndarray | None] = [None] * len(columns)
-    with bar(progress, operator.length_hint(systems) * len(columns), f"{method} table") as update:
+    total = operator.length_hint(systems) * len(columns)
+    with bar(progress, total, f"{method} table", "solves") as update:
         for t, given in enumerate(systems):
             try:
                 A, b, context = _unpacked(given, contexts, t)
@@ -245,9 +240,9 @@ def tabulate_systems(
             f"too slow for it, or a tolerance out of reach",
             stacklevel=2,
         )
-    parameters = np.array([np.nan if omega is None else omega for omega in columns])
+    parameters = np.array([1.0 if omega is None else omega for omega in columns])
     shown = np.zeros(len(seen), np.float32) if without else np.array(seen, np.float32)
-    return Tabulated(np.array(counts, np.int32), shown, parameters)
+    return SolverTable(np.array(counts, np.int32), shown, parameters)
 
 
 def _unpacked(given: Any, contexts: np.ndarray | None, t: int) -> tuple[Any, Any, float | None]:
@@ -272,7 +267,7 @@ def _columns(method: Method, omegas: Any) -> list[float | None]:
         if omegas is not None:
             raise ValueError(f"cg has no parameter: give omegas=None, got {omegas!r}")
         return [None]
-    return [float(omega) for omega in _check_omegas(omegas)]
+    return [float(x) for x in check_omegas("tabulate_systems", _check_omegas(omegas))]
 
 
 # ---- matrices ------------------------------------------------------------------------------

@@ -309,7 +309,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 
-BENCHMARKS = ("bandits", "best_arm", "tallying")
+BENCHMARKS = ("bandits", "best_arm", "solvers", "tallying")
 
 
 def bench(words: list[str]) -> int:

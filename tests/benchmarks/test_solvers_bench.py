@@ -66,12 +66,14 @@ def test_a_small_run_prints_a_table_and_writes_every_measurement(tmp_path, capsy
     output = tmp_path / "new" / "bench.json"
     result = solvers.run(
         trials=8, rounds=60, port_rounds=60, port_instances=2, learner_seeds=8, laws=("low",),
+        learners=("Tsallis-INF",),
         heat=(8,), heat_steps=20, heat_every=5, output=output,
     )  # fmt: skip
     assert result["problems"] == []  # the counts agree
     assert json.loads(output.read_text())["laws"] == result["laws"]
     assert result["heat"][0]["equal_counts"] > 0.9
-    assert [ratio["goal"] for ratio in result["ratios"]] == [20.0, 500.0, None, None]
+    goals = [ratio["goal"] for ratio in result["ratios"]]
+    assert goals == [20.0, 500.0, None, 120.0, None, None]
     text = capsys.readouterr().out
     assert "learners alone, low" in text and "LOOK" not in text
 

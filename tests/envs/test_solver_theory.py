@@ -108,7 +108,23 @@ def test_energy_norm_shrinks_as_promised(shift):
     for omega, nu in zip(omegas, promised, strict=True):
         found = np.linalg.norm(half @ error_map(A, omega) @ np.linalg.inv(half), 2)
         assert found <= nu * (1 + 1e-12) and nu < 1
+        assert nu < found + 0.02  # and it is not far off
     assert reference.sor_count(A, b, 1.4) <= theory.energy_bound(A, 1.4)
+
+
+def test_the_published_energy_bound_is_broken_where_ours_is_not():
+    A, b = shifted(0.45), np.ones(100)
+    D, L = np.diag(1 / np.diag(A)), np.tril(A, -1)
+    gap = 1 - np.abs(np.linalg.eigvals(D @ (L + L.T))).max()
+    norm = np.abs(np.linalg.eigvals(D @ L @ D @ L.T)).max()
+    for omega in (1.1, 1.6, 1.8):
+        step = (2 - omega) / (2 * omega)
+        printed = np.sqrt(1 - 2 * step * gap / (step**2 + gap / omega + norm - 0.25))
+        published = theory.energy_contraction(A, omega, published=True)
+        assert published == pytest.approx(printed, rel=1e-9)
+        count = reference.sor_count(A, b, omega)
+        assert count <= theory.energy_bound(A, omega)
+        assert (count <= theory.energy_bound(A, omega, published=True)) == (omega == 1.1)
 
 
 # ---- the promise ---------------------------------------------------------------------------

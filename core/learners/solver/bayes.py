@@ -16,8 +16,8 @@ from ..parameters import filled, require
 from .chebyshev import check_interval, position
 
 # Cosines along omega and along the context, and the lengths of the kernel, of a range of 1.
-_WAVES = (8, 5)
-_LENGTHS = (0.25, 0.4)
+_WAVES = (8, 8)
+_LENGTHS = (0.15, 0.1)
 
 
 class Posterior(NamedTuple):
@@ -51,7 +51,7 @@ class GPTuner:
     A Gaussian process on log(iterations / iterations of the first round): features are products of
     cosines in where log(2 - omega) lies on the grid, and, if contextual, of cosines in the context
     (see `cosines`), with normal weights and normal noise of known scale. The posterior is exact; a
-    round costs p^2 operations for p = 40 features (8 without context), in float64 on a 32-bit
+    round costs p^2 operations for p = 64 features (8 without context), in float64 on a 32-bit
     machine state too.
       explore="ucb": the least mean - width * standard deviation. Srinivas, Krause, Kakade and
         Seeger, "Gaussian process optimization in the bandit setting", ICML 2010, with a constant
@@ -115,8 +115,8 @@ class GPTuner:
         with jax.enable_x64(True):
             grid, along = self._grid(), self._along(observation)
             mean = _apply(state.mean, along)
-            covariance = _apply(state.covariance, along)
-            covariance = jnp.sum(covariance * along[:, None], axis=1)
+            covariance = jnp.sum(state.covariance * along[:, None, None], axis=1)
+            covariance = _apply(covariance, along)
             if self.explore == "thompson":
                 draw = _draw(covariance, noise.astype(jnp.float64))
                 costs = _apply(grid, mean + draw)
@@ -131,7 +131,7 @@ class GPTuner:
             count = jnp.log(jnp.maximum(feedback.iterations, 1).astype(jnp.float64))
             first = jnp.where(state.rounds == 0, count, state.first)
             features = self._grid()[arm][:, None] * along
-            gain = jnp.sum(state.covariance * features, axis=(2, 3))
+            gain = jnp.sum(state.covariance * features[:, :, None, None], axis=(0, 1))
             noise = jnp.square(jnp.asarray(self.noise_scale, jnp.float64))
             variance = noise + jnp.sum(features * gain)
             error = count - first - jnp.sum(features * state.mean)

@@ -33,19 +33,24 @@ def rotate_in(factor: jax.Array, row: jax.Array) -> tuple[jax.Array, jax.Array]:
     Returns:
       The factor, and what is left of the target [B]: its square adds to the least sum of squares.
     """
-    done = []
-    for j in range(len(factor)):
-        above = factor[j, j:]
-        length = jnp.sqrt(above[0] * above[0] + row[0] * row[0])
-        cosine, sine = above[0] / length, row[0] / length
-        done.append(jnp.concatenate([factor[j, :j], cosine * above + sine * row]))
-        row = (cosine * row - sine * above)[1:]
-    return jnp.stack(done), row[0]
+
+    def rotate(row, now):
+        above, here = now
+        a, b = (jnp.sum(jnp.where(here[:, None], x, 0), axis=0) for x in (above, row))
+        length = jnp.sqrt(a * a + b * b)
+        cosine, sine = a / length, b / length
+        return cosine * row - sine * above, cosine * above + sine * row
+
+    m = len(factor)
+    row, factor = jax.lax.scan(rotate, row, (factor, np.eye(m, m + 1, dtype=bool)))
+    return factor, row[m]
 
 
 def free_fit(factor: jax.Array) -> jax.Array:
     """The least-squares solution [m, B] of a factor [m, m + 1, B]."""
-    return _back_substitute([row[j:] for j, row in enumerate(factor)])
+    m = len(factor)
+    shifted = [jnp.pad(factor[j, j:m], [(0, j), (0, 0)]) for j in range(m)]
+    return _back_substitute(jnp.stack(shifted), factor[:, m])
 
 
 def box_fit(
@@ -109,42 +114,36 @@ def _solve_among(factor, x, held):
     """
     m = len(factor)
     matrix, target = factor[:, :m], factor[:, m] - _times(factor[:, :m], jnp.where(held, x, 0))
-    left = jnp.concatenate([jnp.where(held, 0, matrix), target[:, None]], axis=1)
-    rows = []
-    for j in range(m):
-        column, rest = left[: j + 1, 0], left[:, 1:]
-        square = _dot(column, column)
-        unit = column * jax.lax.rsqrt(jnp.where(held[j], 1, square))
-        share = _dot(unit[:, None], rest[: j + 1])
-        rows.append(jnp.concatenate([jnp.sqrt(square)[None] + held[j], share]))
-        left = jnp.concatenate([rest[: j + 1] - unit[:, None] * share, rest[j + 1 :]])
-    return _back_substitute(rows)
+
+    def project(carry, held):
+        columns, target = carry
+        square = jnp.sum(columns[0] * columns[0], axis=0)
+        unit = columns[0] * jax.lax.rsqrt(jnp.where(held, 1, square))
+        shares = jnp.sum(unit * columns, axis=1)
+        share = jnp.sum(unit * target, axis=0)
+        rest = (columns - shares[:, None] * unit)[1:]
+        row = jnp.concatenate([jnp.sqrt(square)[None] + held, shares[1:]])
+        columns = jnp.concatenate([rest, jnp.zeros_like(rest[:1])])
+        return (columns, target - share * unit), (row, share)
+
+    columns = jnp.where(held[:, None], 0, jnp.moveaxis(matrix, 1, 0))
+    return _back_substitute(*jax.lax.scan(project, (columns, target), held)[1])
 
 
-def _back_substitute(rows):
-    """Solve R x = z: row j holds R[j, j:] and z[j], lanes last."""
-    m = len(rows)
-    x = []
-    for j in reversed(range(m)):
-        row = rows[j]
-        known = row[-1]
-        for i, y in enumerate(x):
-            known = known - row[m - j - 1 - i] * y
-        x.append(known / row[0])
-    return jnp.stack(x[::-1])
+def _back_substitute(rows, target):
+    """Solve R x = z: rows[j] holds R[j, j:], then zeros, and target[j] z[j]; lanes last."""
 
+    def solve(later, now):
+        row, known = now
+        x = (known - jnp.sum(row[1:] * later[:-1], axis=0)) / row[0]
+        return jnp.concatenate([x[None], later[:-1]]), None
 
-def _dot(x, y):
-    total = x[0] * y[0]
-    for j in range(1, len(x)):
-        total = total + x[j] * y[j]
-    return total
+    return jax.lax.scan(solve, jnp.zeros_like(target), (rows, target), reverse=True)[0]
 
 
 def _times(matrix, x):
-    return jnp.stack([_dot(matrix[j, j:], x[j:]) for j in range(len(x))])
+    return jnp.sum(matrix * x, axis=1)
 
 
 def _gradient(matrix, x, target):
-    rest = _times(matrix, x) - target
-    return jnp.stack([_dot(matrix[: j + 1, j], rest[: j + 1]) for j in range(len(x))])
+    return jnp.sum(matrix * (_times(matrix, x) - target)[:, None], axis=0)
