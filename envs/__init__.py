@@ -28,6 +28,8 @@ from .drawn_arms import YangTanTwo as YangTanTwo
 from .full_information import FullInformation as FullInformation
 from .full_information import WithHindsight as WithHindsight
 from .grids import Grid as Grid
+from .heat import HeatEquation as HeatEquation
+from .heat import HeatTable as HeatTable
 from .instances import BetaMeans as BetaMeans
 from .instances import HiddenBestArm as HiddenBestArm
 from .instances import RandomMeans as RandomMeans

@@ -219,7 +219,7 @@ class Tabulated:
         omega = np.broadcast_to(np.asarray(self.omegas), rows).reshape(size, -1)
         best = self.problem.best_omega(shift.reshape(-1, 1))
         if best is not None:
-            omega = np.concatenate([omega, best], axis=1)
+            omega = np.concatenate([omega, np.round(best, 6)], axis=1)
         cost = self.problem.expected(shift.reshape(-1, 1), omega)
         counts = solve_all(self.problem, shift.reshape(-1), b, omega, cost, update)
         table = {"counts": counts[:, : self.num_arms].reshape(rows), "contexts": shift}
@@ -259,11 +259,14 @@ def _shifts(problem, tape):
 
 
 def played(omegas: Any, action: jax.Array) -> jax.Array:
-    """The parameter that an action means, float64 []: a float is it, an integer its index."""
+    """The parameter that an action means, float64 [] to six decimals: a float is it, an integer
+    its index."""
     with jax.enable_x64(True):
         if jnp.issubdtype(action.dtype, jnp.floating):
-            return action.astype(jnp.float64)
-        return jnp.asarray(omegas, jnp.float64)[action]
+            omega = action.astype(jnp.float64)
+        else:
+            omega = jnp.asarray(omegas, jnp.float64)[action]
+        return jnp.round(omega * 1e6) / 1e6
 
 
 def metrics(iterations: jax.Array, omega: jax.Array) -> dict[str, jax.Array]:

@@ -22,6 +22,7 @@ from ..core.lanes import over_lanes
 from .grids import Grid
 from .sor import MOST, TOLERANCE
 
+_LARGE, _STAGES = 50, 4  # from so many columns a sweep goes in stages, which cost compile time
 _LANES = 16  # problems at a time: of 10^4 points each they fill the cache
 
 
@@ -110,14 +111,20 @@ def _spread_out(layout: _Layout, x: jax.Array) -> jax.Array:
 
 def _multiply(layout: _Layout, diagonal, coupling, x):
     """A x."""
-    blank = jnp.zeros_like(x[:1])
-    first, last = x[:1], x[-1:]
-    after = jnp.concatenate([x[1:], jnp.concatenate([first[:, 1:], blank[:, :1]], axis=1)])
-    before = jnp.concatenate([jnp.concatenate([blank[:, :1], last[:, :-1]], axis=1), x[:-1]])
-    edge = jnp.zeros_like(x[:, :1])
-    below = jnp.concatenate([after[:, 1:], edge], axis=1)
-    above = jnp.concatenate([edge, before[:, :-1]], axis=1)
-    return (diagonal * x - coupling * (after + below + before + above)) * layout.inside
+    around = jnp.pad(x, [(1, 1), (1, 1), (0, 0)])
+    # Before the first column comes the last, a piece earlier, and the other way round.
+    around = around.at[0, 2:-1].set(x[-1, :-1]).at[-1, 1:-2].set(x[0, 1:])
+    near = around[2:, 1:-1] + around[2:, 2:] + around[:-2, 1:-1] + around[:-2, :-2]
+    return (diagonal * x - coupling * near) * layout.inside
+
+
+def _stages(columns: int) -> list[tuple[int, int]]:
+    """Ranges of columns. The diagonal that begins in column c is in its first c + 1 pieces, the
+    other one in the rest: so a range of columns up to `end` needs only the first `end` pieces of
+    its columns the first time, and those after its first column's the second time."""
+    stages = 1 if columns < _LARGE else _STAGES
+    ends = [round(columns * i / stages) for i in range(stages + 1)]
+    return list(zip(ends[:-1], ends[1:], strict=True))
 
 
 def _lower(layout: _Layout, pull, x):
@@ -125,15 +132,21 @@ def _lower(layout: _Layout, pull, x):
     columns, pieces, lanes = x.shape
     inside = jnp.asarray(layout.inside)
 
-    def column(c, z):
-        near = jax.lax.dynamic_index_in_dim(z, c, keepdims=False)  # column c - 1
-        new = (x[c] + pull * (near[1:] + near[:-1])) * inside[c]
-        return jax.lax.dynamic_update_slice(z, new[None], (c + 1, 1, 0))
+    def column(first, last, c, z):
+        size = last - first
+        near = jax.lax.dynamic_slice(z, (c, first, 0), (1, size + 1, lanes))  # column c - 1
+        own = jax.lax.dynamic_slice(x, (c, first, 0), (1, size, lanes))
+        mask = jax.lax.dynamic_slice(inside, (c, first, 0), (1, size, 1))
+        new = (own + pull * (near[:, 1:] + near[:, :-1])) * mask
+        return jax.lax.dynamic_update_slice(z, new, (c + 1, first + 1, 0))
 
     z = jnp.zeros((columns + 1, pieces + 1, lanes))
-    z = jax.lax.fori_loop(0, columns, column, z)
+    for begin, end in _stages(columns):
+        z = jax.lax.fori_loop(begin, end, partial(column, 0, end), z)
     z = z.at[0, 1:].set(z[-1, :-1])  # before the first column comes the last, a piece earlier
-    return jax.lax.fori_loop(0, columns, column, z)[1:, 1:]
+    for begin, end in _stages(columns):
+        z = jax.lax.fori_loop(begin, end, partial(column, begin + 1, pieces), z)
+    return z[1:, 1:]
 
 
 def _upper(layout: _Layout, pull, x):
@@ -141,16 +154,21 @@ def _upper(layout: _Layout, pull, x):
     columns, pieces, lanes = x.shape
     inside = jnp.asarray(layout.inside)
 
-    def column(step, z):
-        c = columns - 1 - step
-        near = jax.lax.dynamic_index_in_dim(z, c + 1, keepdims=False)
-        new = (x[c] + pull * (near[1:] + near[:-1])) * inside[c]
-        return jax.lax.dynamic_update_slice(z, new[None], (c, 0, 0))
+    def column(first, last, end, step, z):
+        c, size = end - 1 - step, last - first
+        near = jax.lax.dynamic_slice(z, (c + 1, first, 0), (1, size + 1, lanes))
+        own = jax.lax.dynamic_slice(x, (c, first, 0), (1, size, lanes))
+        mask = jax.lax.dynamic_slice(inside, (c, first, 0), (1, size, 1))
+        new = (own + pull * (near[:, 1:] + near[:, :-1])) * mask
+        return jax.lax.dynamic_update_slice(z, new, (c, first, 0))
 
     z = jnp.zeros((columns + 1, pieces + 1, lanes))
-    z = jax.lax.fori_loop(0, columns, column, z)
+    for begin, end in reversed(_stages(columns)):
+        z = jax.lax.fori_loop(0, end - begin, partial(column, begin + 1, pieces, end), z)
     z = z.at[-1, :-1].set(z[0, 1:])
-    return jax.lax.fori_loop(0, columns, column, z)[:-1, :-1]
+    for begin, end in reversed(_stages(columns)):
+        z = jax.lax.fori_loop(0, end - begin, partial(column, 0, end, end), z)
+    return z[:-1, :-1]
 
 
 def _no_sweep(layout: _Layout, diagonal, coupling, residual):
@@ -160,8 +178,7 @@ def _no_sweep(layout: _Layout, diagonal, coupling, residual):
 def _ssor(layout: _Layout, diagonal, coupling, residual, omega):
     """omega (2 - omega) X^-1 D X^-T residual."""
     pull = omega * coupling / diagonal
-    scaled = residual * (omega * (2 - omega) / diagonal)
-    return _lower(layout, pull, _upper(layout, pull, scaled))
+    return omega * (2 - omega) / diagonal * _lower(layout, pull, _upper(layout, pull, residual))
 
 
 def _dot(x: jax.Array, y: jax.Array) -> jax.Array:

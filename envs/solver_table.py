@@ -157,7 +157,9 @@ class SolverTable:
 
 
 def check_omegas(name: str, omegas: Any) -> Any:
-    """A grid of parameters as float64, checked; stacked or placeholder leaves as they are.
+    """A grid of parameters, float64 to six decimals, which survive float32 on the way through
+    JAX, so that live solves and tables are of the same ones; stacked or placeholder leaves as they
+    are.
 
     Raises:
       ValueError: not increasing numbers in (0, 2).
@@ -166,6 +168,7 @@ def check_omegas(name: str, omegas: Any) -> Any:
     if values is None or values.ndim > 1:
         return omegas
     fits = values.ndim == 1 and values.size and values.dtype.kind in "fiu"
+    values = np.round(values.astype(np.float64), 6) if fits else values
     if not fits or not (values[0] > 0 and values[-1] < 2 and np.all(np.diff(values) > 0)):
         raise ValueError(f"{name}: omegas are increasing numbers in (0, 2), got {omegas!r}")
-    return values.astype(np.float64)
+    return values

@@ -242,11 +242,12 @@ class Bench:
         "regrax bench bandits",
         "regrax bench bandits --seeds 1000 --repeats 3 --no-peers",
         "regrax bench best_arm",
+        "regrax bench solvers",
         "regrax bench tallying",
     )
 
     benchmark: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="BENCHMARK")]
-    """One of bandits, best_arm, tallying. What follows are its own options."""
+    """One of bandits, best_arm, solvers, tallying. What follows are its own options."""
 
     def __call__(self) -> int:
         return bench([self.benchmark])

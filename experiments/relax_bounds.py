@@ -62,8 +62,12 @@ CLAIMS = (
         sor.bound_transfers, (0.95, 1.0),
     ),
     Claim(
-        "u-nearer-than-energy", "U is nearer to the counts than the energy bound, at every omega",
-        "Figure 1, left", "bound_comparison", "ratio of the distances below 1",
+        "u-nearer-than-energy", "U is nearer to the counts than the energy bound, at most omegas",
+        "Figure 1, left", "bound_comparison", "most", sor.nearer_than_energy, (0.5, 1.0),
+    ),
+    Claim(
+        "u-nearer-everywhere", "U is nearer to the counts than the energy bound, at every omega",
+        "our reading of Figure 1, left", "bound_comparison", "ratio of the distances below 1",
         sor.over_energy, (0.0, 1.0),
     ),
     Claim(
@@ -85,7 +89,7 @@ CLAIMS = (
         Claim(
             f"best-fixed-{law.replace(' ', '-')}", f"Best omega for all systems, {law}",
             f"{REPEAT}, three times 40 systems; widened by 0.02, ours", "comparators",
-            f"{low} to {high}", partial(sor.best_omega, law), (low - 0.02, high + 0.02),
+            f"{low} to {high}", partial(sor.best_omega, law), (round(low - 0.02, 2), round(high + 0.02, 2)),
         )
         for law, low, high in zip(spectra.LAWS, (1.63, 1.76), (1.66, 1.82), strict=True)
     ),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ..core import plotting
 from ..core.statistics import Estimate, largest, mean, ratio_of_means, smallest, split_level
@@ -16,10 +18,13 @@ from .growth import Data, final
 from .paper import Scale
 from .relax_spectra import counts_of, one_round
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 SHIFTS = (0.0, 0.5)
 SIZES: dict[Scale, tuple[tuple[int, ...], int, int]] = {  # sides, parameters, seeds
     "smoke": ((10,), 10, 4),
-    "quick": ((10, 30), 25, 6),
+    "quick": ((10, 30), 25, 10),
     "paper": ((10, 30), 100, 40),
 }
 PLAIN = "CG"
@@ -96,13 +101,18 @@ def plot(data: Data):
         ax.axvline(theory.best_ssor_omega(known), color=plotting.COLOURS[1], linewidth=0.8, ls=":")
         if (plain := _plain(data, name, shift)) is not None:
             ax.plot(grid[[0, -1]], [plain.mean()] * 2, "-.", color="0.5", label="CG alone")
-        ax.set(xlabel="omega", ylabel="iterations", yscale="log")
-        ax.set_title(f"{name.replace(' ', ', n = ')}, c = {shift:g}\ntau = {tau:.2f}")
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("{x:g}")
-        ax.tick_params(which="both", labelsize=7)
+        ax.set(xlabel=r"$\omega$", ylabel="iterations", yscale="log")
+        ax.set_title(f"{name.replace(' ', ', n = ')}, c = {shift:g}\n$\\tau$ = {tau:.2f}")
+        plain_numbers(ax)
     drawn.axes[0].legend(fontsize="x-small")
     return drawn
+
+
+def plain_numbers(ax: Axes) -> None:
+    """On a logarithmic axis of less than two decades: 20, 30, 50, 100..."""
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 # ---- claims --------------------------------------------------------------------------------

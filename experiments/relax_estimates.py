@@ -138,14 +138,17 @@ def crossing(law: str, data: Data, level: float) -> Estimate:
     """The instance at which ChebCB, dearer at first, has cost as little as the fixed reference.
 
     At the true one the mean difference is 0, so an interval for the difference there holds 0 with
-    the level's probability; the interval is where, after its peak, it does. No end: infinite.
+    the level's probability; the interval is where, after its peak, it does. It may have no end;
+    where the means do not cross, there is no estimate.
     """
     dataset = only(data)
     ahead = totals(dataset, law, CHEB) - totals(dataset, law, LAWS[law].reference)
     rounds = dataset.checkpoint.values.astype(float)
     parts = mean(ahead, level=level)[:3]
     value, low, high = (_last_zero(rounds, np.asarray(x)) for x in parts)
-    return Estimate(value if math.isfinite(value) else math.nan, low, high, level)
+    if not math.isfinite(value):
+        return Estimate(math.nan, math.nan, math.nan, level)
+    return Estimate(value, low, high, level)
 
 
 def _last_zero(rounds: np.ndarray, values: np.ndarray) -> float:

@@ -304,7 +304,7 @@ CLAIMS = (
         BOTH, _cg_or_one, (), (0.0, 1.0), "below 1", SECTION,
     ),
     _relative(
-        "beats-middle", "and from nx = 100 on fewer than ω = 1.5",
+        "beats-middle", "From nx = 100 on, Tsallis-INF and ChebCB take fewer iterations than ω = 1.5",
         BOTH, _middle, (100, 200), (0.0, 1.0), "below 1", SECTION,
     ),
     Claim(

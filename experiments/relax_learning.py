@@ -242,8 +242,12 @@ def _claim(
     )  # fmt: skip
 
 
+def _within(value: float, reach: float) -> tuple[float, float]:
+    return round(value - reach, 3), round(value + reach, 3)
+
+
 def _near(value: float, part: float) -> tuple[float, float]:
-    return value * (1 - part), value * (1 + part)
+    return _within(value, part * value)
 
 
 def _speed(law: str, who: str) -> float:
@@ -282,12 +286,12 @@ def _claims(law: str) -> list[Claim]:
         _claim(
             "chebcb-excess", law, "ChebCB costs this much more than ω*(c) over 5,000 instances",
             f"{THEIRS}; within two points", contextual, f"{over_all:.2f}",
-            at_full_length(partial(excess, law, None)), (over_all - 0.02, over_all + 0.02),
+            at_full_length(partial(excess, law, None)), _within(over_all, 0.02),
         ),
         _claim(
             "chebcb-excess-late", law, "ChebCB costs this much more than ω*(c) over the last 1,000",
             f"{THEIRS}; within two points", contextual, f"{over_last:.2f}",
-            at_full_length(partial(excess, law, 1000)), (over_last - 0.02, over_last + 0.02),
+            at_full_length(partial(excess, law, 1000)), _within(over_last, 0.02),
         ),
         _claim(
             "chebcb-crossing", law,

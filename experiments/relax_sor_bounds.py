@@ -23,7 +23,7 @@ from ..envs import solver_theory as theory
 from ..envs.grids import square
 from . import relax_spectra as spectra
 from .growth import Data, final
-from .relax_cg_bounds import away, highest
+from .relax_cg_bounds import away, highest, plain_numbers
 from .relax_spectra import BETA, counts_of, omegas
 
 STAR = float(theory.optimal_omega(BETA))
@@ -57,10 +57,17 @@ def plot_bounds(data: Data):
     ax.fill_between(grid, counts.min(axis=0), counts.max(axis=0), color=BLUE, alpha=0.2, lw=0)
     ax.plot(grid, counts.mean(axis=0), color=BLUE, label="iterations, mean and range over b")
     ax.plot(grid, counts[0], color="0.3", lw=0.9, label="iterations, one b")
-    ax.plot(grid, bound, "--", color=RED, label=f"its near-asymptotic bound, tau = {tau:.2f}")
-    ax.plot(grid, theory.asymptotic_count(grid, BETA), ":", color=GREEN, label="log eps / log rho")
+    ax.plot(grid, bound, "--", color=RED, label=rf"its near-asymptotic bound, $\tau$ = {tau:.2f}")
+    ax.plot(
+        grid,
+        theory.asymptotic_count(grid, BETA),
+        ":",
+        color=GREEN,
+        label=r"$\log\varepsilon / \log\rho$",
+    )
     ax.plot(grid, _energy(grid), "-.", color=plotting.COLOURS[3], label="energy bound")
-    ax.set(xlabel="omega", ylabel="iterations", yscale="log")
+    ax.set(xlabel=r"$\omega$", ylabel="iterations", yscale="log")
+    plain_numbers(ax)
     ax.legend(fontsize="small")
     return drawn
 
@@ -74,11 +81,11 @@ def plot_asymptocity(data: Data):
     rest = 1 - theory.sor_radius(grid, BETA)
     excess = shares * rest
     ax.fill_between(grid, excess.min(axis=0), excess.max(axis=0), color=BLUE, alpha=0.2, lw=0)
-    ax.plot(grid, excess[0], color=BLUE, label="|C^k|^(1/k) - rho, one b; band: range over b")
+    ax.plot(grid, excess[0], color=BLUE, label=r"$\|C^k\|^{1/k} - \rho$, one b; band: range")
     tau = shares[0].max()
-    ax.plot(grid, tau * rest, "--", color=RED, label=f"tau (1 - rho), tau = {tau:.2f}")
+    ax.plot(grid, tau * rest, "--", color=RED, label=rf"$\tau (1 - \rho)$, $\tau$ = {tau:.2f}")
     ax.axvline(STAR, color="0.5", lw=0.8, ls=":")
-    ax.set(xlabel="omega")
+    ax.set(xlabel=r"$\omega$")
     ax.legend(fontsize="small")
     return drawn
 
@@ -96,15 +103,25 @@ def _others(data: Data, level: float) -> Estimate:
     return found.map(lambda count: np.maximum(count, 1.0))._replace(level=level)
 
 
-def over_energy(data: Data, level: float) -> Estimate:
-    """How far U is above the mean count, over how far the energy bound is; the worst omega."""
+def _over_energy(data: Data, level: float) -> Estimate:
+    """How far U is above the mean count, over how far the energy bound is [omega]."""
     bound, energy = _first_bound(data)[0], _energy(_fixed(data)[0])
 
-    def ratio(count):  # falls as the count rises, up to the energy bound, which holds
-        with np.errstate(divide="ignore"):
-            return (bound - count) / np.maximum(energy - count, 0)
+    def ratio(count):  # monotone below the energy bound, which no count passes
+        below = np.minimum(count, (1 - 1e-9) * energy)
+        return (bound - below) / (energy - below)
 
-    return highest(_others(data, level).map(ratio))
+    return _others(data, level).map(ratio)
+
+
+def over_energy(data: Data, level: float) -> Estimate:
+    return highest(_over_energy(data, level))
+
+
+def nearer_than_energy(data: Data, level: float) -> Estimate:
+    """Share of the parameters where U is nearer to the mean count than the energy bound is."""
+    value, high, low = (float(np.mean(np.less(x, 1))) for x in _over_energy(data, level)[:3])
+    return Estimate(value, low, high, level)
 
 
 def looseness(data: Data, level: float) -> Estimate:
@@ -148,7 +165,8 @@ def plot_comparators(data: Data):
         ax.plot(grid, found.bounds.mean(axis=0), "-.", color=RED, label=f"U, {some}")
         for level, colour in ((counts.min(axis=1).mean(), BLUE), (found.least.mean(), RED)):
             ax.axhline(level, color=colour, ls="--", lw=1)
-        ax.set(xlabel="omega", ylabel="mean iterations", yscale="log", title=law)
+        ax.set(xlabel=r"$\omega$", ylabel="mean iterations", yscale="log", title=law)
+        plain_numbers(ax)
         ax.legend(fontsize="small")
     return drawn
 
@@ -227,9 +245,10 @@ def plot_degenerate(data: Data):
     ax.fill_between(grid, counts.min(axis=0), counts.max(axis=0), color=BLUE, alpha=0.2, lw=0)
     ax.plot(grid, counts.mean(axis=0), color=BLUE, label="random b, mean and range")
     own = spectra.eigenvector_counts(len(grid))
-    ax.plot(grid, own, color=RED, label="b an eigenvector of C at omega = 1.4")
+    ax.plot(grid, own, color=RED, label=r"b an eigenvector of C at $\omega$ = 1.4")
     ax.axvline(STAR, color="0.5", lw=0.8, ls=":")
-    ax.set(xlabel="omega", ylabel="iterations", yscale="log")
+    ax.set(xlabel=r"$\omega$", ylabel="iterations", yscale="log")
+    plain_numbers(ax)
     ax.legend(fontsize="small")
     return drawn
 
@@ -266,16 +285,17 @@ TAU = dict(zip(spectra.LISTED, (0.108, 0.154, 0.173, 0.168, 0.208, 0.226), stric
 def plot_tau_beta(data: Data):
     drawn = plotting.figure(1, 1, width=6.4, height=4.0)
     (ax,) = drawn.axes
-    for with_best, colour, label in ((False, BLUE, "steps of 0.02"), (True, RED, "and omega*")):
+    grids = (False, BLUE, r"$\omega$ in steps of 0.02"), (True, RED, r"and $\omega^*$ itself")
+    for with_best, colour, label in grids:
         taus = spectra.shift_taus(data["shifts"], with_best)
         shifts, rows = list(taus), np.array(list(taus.values()))
         ax.fill_between(shifts, rows.min(axis=1), rows.max(axis=1), color=colour, alpha=0.2, lw=0)
-        ax.plot(shifts, rows.mean(axis=1), color=colour, label=f"tau, omega in {label}")
-    ax.plot(shifts, [spectra.beta_of(c) for c in shifts], color=GREEN, label="beta")
-    ax.axhline(PROVED, color="0.3", ls="--", lw=1, label="tau: 1 / e^2")
+        ax.plot(shifts, rows.mean(axis=1), color=colour, label=rf"$\tau$, {label}")
+    ax.plot(shifts, [spectra.beta_of(c) for c in shifts], color=GREEN, label=r"$\beta$")
+    ax.axhline(PROVED, color="0.3", ls="--", lw=1, label=r"$\tau$: $1 / e^2$")
     needed = 2 * np.sqrt(PROVED * (1 - PROVED))
-    ax.axhline(needed, color="0.3", ls=":", lw=1, label="beta: 2 sqrt(1 - 1 / e^2) / e")
-    ax.plot(list(TAU), list(TAU.values()), "x", color="0.2", label="tau, re-implementation")
+    ax.axhline(needed, color="0.3", ls=":", lw=1, label=r"$\beta$: $2 \sqrt{1 - 1 / e^2} / e$")
+    ax.plot(list(TAU), list(TAU.values()), "x", color="0.2", label=r"$\tau$, re-implementation")
     ax.set(xlabel="shift c", ylim=(0, None))
     ax.legend(fontsize="small")
     return drawn

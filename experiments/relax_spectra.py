@@ -108,10 +108,15 @@ def counts_of(dataset: xr.Dataset, environment: str) -> np.ndarray:
 
 def contexts_of(dataset: xr.Dataset, law: str, seeds: int) -> np.ndarray:
     """The shifts that the first seeds met [seeds]."""
+    numbers = tuple(dataset.seed.values[:seeds].tolist())
+    return _contexts(law, numbers, int(dataset.attrs.get("root_seed", 0)))
+
+
+@lru_cache
+def _contexts(law: str, seeds: tuple[int, ...], root_seed: int) -> np.ndarray:
     problem = _drawn(law, 2)
-    numbers = np.asarray(dataset.seed.values[:seeds])
-    tape = environment_tape(problem, numbers, 1, int(dataset.attrs.get("root_seed", 0)))
-    return np.asarray(jax.vmap(jax.vmap(problem.shift))(tape), np.float64)[:, 0]
+    tape = environment_tape(problem, np.array(seeds), 1, root_seed)
+    return np.asarray(jax.jit(jax.vmap(jax.vmap(problem.shift)))(tape), np.float64)[:, 0]
 
 
 # ---- tau -----------------------------------------------------------------------------------

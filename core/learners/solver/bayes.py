@@ -36,11 +36,11 @@ def cosines(x: jax.Array, number: int, length: float) -> jax.Array:
 
     Solin and Sarkka, "Hilbert space methods for reduced-rank Gaussian process regression",
     Statistics and Computing 30, 2020, with cosines for sines: the process is mirrored at the ends
-    instead of held at 0. The squares of the features have mean 1 over x.
+    instead of held at 0. The prior variance is 1 away from the ends and 2 at them.
     """
     j = np.arange(number)
     weights = np.exp(-0.5 * (math.pi * j * length) ** 2) * np.where(j == 0, 1, 2)
-    scales = np.sqrt(weights / (weights * np.where(j == 0, 1, 0.5)).sum())
+    scales = np.sqrt(2 * weights / weights.sum())
     return scales * jnp.cos(math.pi * j * x[..., None])
 
 
@@ -66,7 +66,8 @@ class GPTuner:
       interval: [2], the ends a < b of the contexts; left blank, the environment's.
       contextual: whether the context, an observation that is one number, is used.
       prior_scale: standard deviation of the logarithm before the first round.
-      noise_scale: standard deviation of the logarithm for given omega and context.
+      noise_scale: standard deviation of the logarithm for given omega and context; left blank,
+        0.15, and 0.5 without contexts, whose changes count as noise then.
       width: standard deviations that an arm is trusted to be better than its mean.
     """
 
@@ -76,7 +77,7 @@ class GPTuner:
     contextual: bool = flax.struct.field(pytree_node=False, default=True)
     explore: str = flax.struct.field(pytree_node=False, default="ucb")
     prior_scale: Any = 1.5
-    noise_scale: Any = 0.15
+    noise_scale: Any = None
     width: Any = 2.0
 
     def __post_init__(self):
@@ -132,8 +133,7 @@ class GPTuner:
             first = jnp.where(state.rounds == 0, count, state.first)
             features = self._grid()[arm][:, None] * along
             gain = jnp.sum(state.covariance * features[:, :, None, None], axis=(0, 1))
-            noise = jnp.square(jnp.asarray(self.noise_scale, jnp.float64))
-            variance = noise + jnp.sum(features * gain)
+            variance = jnp.square(self._noise_scale()) + jnp.sum(features * gain)
             error = count - first - jnp.sum(features * state.mean)
             return Posterior(
                 state.mean + gain * (error / variance),
@@ -150,6 +150,12 @@ class GPTuner:
     @property
     def _waves(self):
         return _WAVES[0], _WAVES[1] if self.contextual else 1
+
+    def _noise_scale(self):
+        scale = self.noise_scale
+        if scale is None:
+            scale = 0.15 if self.contextual else 0.5
+        return jnp.asarray(scale, jnp.float64)
 
     def _grid(self):
         """Features of the arms [K, J]: SOR's rate changes with the logarithm of 2 - omega."""

@@ -77,7 +77,9 @@ def box_fit(
     free = free_fit(factor)
     outside = jnp.any(jnp.abs(free) > bounds, axis=0)
     matrix, target = factor[:, :-1], factor[:, -1]
-    slack = _ROUNDING * jnp.sqrt(jnp.sum(matrix * matrix, axis=0) * jnp.sum(target * target, axis=0))
+    slack = _ROUNDING * jnp.sqrt(
+        jnp.sum(matrix * matrix, axis=0) * jnp.sum(target * target, axis=0)
+    )
 
     def going(state):
         return state[2]

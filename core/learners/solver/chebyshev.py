@@ -1,4 +1,4 @@
-"""ChebCB: a polynomial in the context for every parameter of a solver, and inverse-gap weighting."""
+"""ChebCB: a polynomial of the context for every parameter, and inverse-gap weighting."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ... import noise as tapes
 from ...lanes import first_max, one_hot, over_lanes
 from ..parameters import filled, require
 from .box import RIDGE, box_fit, rotate_in
+
+_BLOCK = 64  # lanes at a time on a CPU: one that takes many steps keeps few others waiting
 
 
 class ChebState(NamedTuple):
@@ -200,7 +202,7 @@ class ChebCB:
 
 def _learn(state, arm, row, bounds, grown):
     """The state after one more row of data, and the squares of the last fit in the box."""
-    factor, rest, fit, box = over_lanes(_lane)(
+    factor, rest, fit, box = over_lanes(_lane, _BLOCK)(
         state.factors[arm], state.rests[arm], state.fits[arm], row, bounds
     )
     factors, rests = state.factors.at[arm].set(factor), state.rests.at[arm].set(rest)

@@ -41,9 +41,9 @@ class NeuralTuner:
     Deb, Ban, Zuo, He and Banerjee, "Contextual bandits with online neural regression", ICLR 2024,
     in a plain form: one hidden layer of tanh with an output for each arm, which after every round
     takes one step of Adagrad (Duchi, Hazan and Singer, JMLR 12, 2011) on half the squared error of
-    the arm that was played, without the perturbed copies of the network that their proof needs. The target is
-    log(iterations / iterations of the first round), so that a system a hundred times as hard does
-    not drown all others. In round t, arm i is played with probability
+    the arm that was played, without the perturbed copies of the network that their proof needs.
+    The target is log(iterations / iterations of the first round), so that a system a hundred times
+    as hard does not drown all others. In round t, arm i is played with probability
     1 / (K + rate sqrt(K t) (y_i - least)), the first of the cheapest with the rest. The outputs
     start at 0: the first round is uniform. The context is the observation.
 
