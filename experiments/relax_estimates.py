@@ -173,8 +173,8 @@ def spread_ratio(a: np.ndarray, b: np.ndarray, level: float) -> Estimate:
     """
     n = len(a)
     whole = _log_spread(a[None]) - _log_spread(b[None])
-    rest = [np.array([np.delete(x, i) for i in range(n)]) for x in (a, b)]
-    pseudo = n * whole - (n - 1) * (_log_spread(rest[0]) - _log_spread(rest[1]))
+    others = (np.arange(n)[:, None] + np.arange(1, n)) % n  # [n, n - 1]
+    pseudo = n * whole - (n - 1) * (_log_spread(a[others]) - _log_spread(b[others]))
     return mean(pseudo, level=level).map(np.exp)
 
 

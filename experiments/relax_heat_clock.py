@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,22 +16,23 @@ from ..envs import pcg
 from ..envs.grids import square
 from ..envs.heat import coupling
 from .growth import Data
-from .relax_heat_runs import LEARNERS, OMEGAS, Run, beside_cg, checkpoints, runs
+from .relax_heat_runs import LEARNERS, OMEGAS, Run, by_size, checkpoints, looks_of, runs
+from .relax_heat_table import beside_cg
 
 HARD = 0.75  # the time at which kappa is largest
-REPEATS = 5
+SECONDS = 0.3  # that a measurement may take, after one call that compiles
 CG, DIRECT = "CG", "direct solver"
 
 
 def clock(run: Callable[[], Any]) -> float:
-    """Seconds of a call, the median of a few after one that compiles; one call if it is slow."""
+    """Seconds of a call: the least of several, as what else the machine does only adds to it."""
     run()
-    times = []
-    while len(times) < REPEATS and sum(times) < 1:
+    times: list[float] = []
+    while sum(times) < SECONDS:
         begin = time.perf_counter()
         run()
         times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+    return min(times)
 
 
 def solver_seconds(nx: int) -> dict[str, float]:
@@ -90,11 +90,11 @@ def plot_clock(data: Data):
     drawn = plotting.figure(width=7.2, height=4.4)
     (ax,) = drawn.axes
     unknowns = [(run.nx - 1) ** 2 for run in found]
-    for slot, name in enumerate(rows[0]):
+    for name, look in looks_of(rows[0]).items():
         relative = [row[name] / row[CG] for row in rows]
-        look = plotting.line_style(slot)
         ax.plot(unknowns, relative, marker="o", markersize=4, label=name, **look)
-    ax.set(xscale="log", yscale="log", xlabel="unknowns n", ylabel="time / time of CG")
+    ax.set(xscale="log", yscale="log", ylabel="time / time of CG")
+    by_size(ax, found)
     drawn.legend(loc="outside right upper")
     drawn.supxlabel(
         "iterations of the study x seconds measured on this machine when the figure was drawn",

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import flax.struct
-import jax.numpy as jnp
 import numpy as np
+from matplotlib.ticker import NullFormatter, NullLocator
 
+from ..core import plotting
 from ..core.learners.solver import Binned, TsallisTuner
 from ..core.learners.solver.chebyshev import ChebCB
 from ..core.study import Study
-from ..envs.heat import STEPS, HeatTable
+from ..envs.heat import STEPS
 from ..envs.linear_systems import OMEGAS
-from ..envs.solver_table import SolverTable
 from .growth import Data
 from .paper import Scale
+from .relax_heat_table import HeatBesideCG
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.axes import Axes
 
 PERIOD = 1000  # steps in a period of kappa
 WINDOW = 25  # steps between checkpoints: the width of the paper's moving means
@@ -45,32 +47,6 @@ SIZES: dict[Scale, Size] = {
 }
 
 # ---- studies -------------------------------------------------------------------------------
-
-
-@flax.struct.dataclass
-class BesideCG(SolverTable):
-    """Also says what CG without a preconditioner would have taken so far, `cg_iterations`."""
-
-    cg: Any = None  # sums over the rounds before each, int32 [T + 1]
-
-    def evaluate(self, state, recommendation):
-        sums = super().evaluate(state, recommendation)
-        return sums | {"cg_iterations": jnp.asarray(self.cg)[state.round]}
-
-
-@flax.struct.dataclass
-class HeatBesideCG(HeatTable):
-    """The table of the heat equation with the counts of CG, which it has in any case."""
-
-    def with_table(self, table, keys=None):
-        found = super().with_table(table, keys)
-        return beside_cg(found.counts, found.contexts, table["cg"][0], self.interval)
-
-
-def beside_cg(counts, contexts, cg, interval) -> BesideCG:
-    """From counts [1, T, 20] on the paper's grid, contexts [1, T] and counts of CG [T]."""
-    sums = np.concatenate([[0], np.cumsum(cg, dtype=np.int32)]).astype(np.int32)
-    return BesideCG(counts, contexts, OMEGAS, range=interval, cg=sums)
 
 
 def checkpoints(steps: int) -> range:
@@ -153,3 +129,29 @@ def runs(data: Data) -> list[Run]:
 def whole_runs(data: Data, steps: int = STEPS) -> list[Run]:
     """Of all sizes that were run for so many steps, the paper's number by default."""
     return [run for run in runs(data) if run.steps >= steps]
+
+
+# ---- drawing -------------------------------------------------------------------------------
+
+
+def looks_of(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A line for everyone; what does not learn is dashed, in the colours that are left."""
+    names = list(names)
+    learned = [name for name in names if name in LEARNERS]
+    others = [name for name in names if name not in LEARNERS]
+    colours = [plotting.COLOURS[i] for i in (3, 4, 5, 6)] + ["black"]
+    looks = {
+        name: {"color": c, "linestyle": "--"} for name, c in zip(others, colours, strict=False)
+    }
+    return looks | {
+        name: {"color": plotting.COLOURS[i], "linestyle": "-"} for i, name in enumerate(learned)
+    }
+
+
+def by_size(ax: Axes, found: list[Run]) -> None:
+    """Names the sizes below the axis of unknowns."""
+    ticks = [(run.nx - 1) ** 2 for run in found]
+    ax.set_xlabel("unknowns n")
+    ax.set_xticks(ticks, [f"{n:,}\nnx = {run.nx}" for n, run in zip(ticks, found, strict=True)])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_minor_formatter(NullFormatter())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from matplotlib.ticker import EngFormatter, LogFormatter
 
 from ..core import plotting
 from ..core.learners.solver import Binned, TsallisTuner
@@ -49,7 +50,7 @@ class Size(NamedTuple):
 
 SIZES: dict[Scale, Size] = {
     "smoke": Size(48, 8, 8, (24, 48), 8),
-    "quick": Size(1000, 16, 16, (120, 240, 480), 16),
+    "quick": Size(1000, 16, 16, (60, 120, 240), 16),
     "paper": Size(5000, 400, 100, (500, 1000, 2000, 5000), 40),
 }
 FULL = 5000  # systems, in the paper
@@ -152,6 +153,9 @@ def plot_averages(ax: Axes, dataset: xr.Dataset, law: str, looks: Mapping[Who, d
             ax.fill_between(rounds, low, high, color=look["color"], alpha=0.2, linewidth=0)
     ax.set(xlabel="instances t", ylabel="iterations per instance, mean up to t")
     ax.set(xscale="log", yscale="log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(LogFormatter())
+    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.6)))  # 60, not 6 x 10^1
 
 
 def plot_remaining(ax: Axes, dataset: xr.Dataset, law: str, looks: Mapping[Who, dict[str, Any]]):
@@ -161,6 +165,7 @@ def plot_remaining(ax: Axes, dataset: xr.Dataset, law: str, looks: Mapping[Who, 
         spent = np.concatenate([[0], totals(dataset, law, who).mean(axis=1)])
         ax.plot(spent, rounds[-1] - rounds, label=label(who), **look)
     ax.set(xlabel="cumulative iterations (mean of trials)", ylabel="instances remaining")
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def looks_of(players: list[Who]) -> dict[Who, dict[str, Any]]:

@@ -33,7 +33,7 @@ LISTED = (-0.15, -0.1, 0.0, 0.15, 0.3, 0.45)  # shifts with a reference for tau
 SHIFTS: dict[Scale, tuple[float, ...]] = {
     "smoke": (-0.15, 0.45),
     "quick": LISTED,
-    "paper": tuple(np.round(np.linspace(-0.15, 0.45, 25), 3).tolist()),
+    "paper": tuple(np.round(np.linspace(-0.15, 0.45, 13), 2).tolist()),
 }
 NOBODY = {"none": Always(0)}
 _MOST_CALIBRATED = 40  # systems whose tau is computed: a matrix power for every omega
@@ -50,8 +50,8 @@ class Size(NamedTuple):
 
 SIZES: dict[Scale, Size] = {
     "smoke": Size((10, 4), (10, 4), (10, 4), (10, 4)),
-    "quick": Size((101, 100), (96, 800), (91, 40), (49, 4)),
-    "paper": Size((101, 1000), (96, 8000), (901, 40), (49, 10)),
+    "quick": Size((101, 100), (96, 800), (91, 40), (49, 12)),
+    "paper": Size((101, 1000), (96, 8000), (901, 40), (49, 100)),
 }
 _LAST = {"fixed": 1.99, "drawn": 1.95, "degenerate": 1.9, "shifts": 1.96}
 
@@ -106,15 +106,15 @@ def counts_of(dataset: xr.Dataset, environment: str) -> np.ndarray:
     return final(dataset, environment, "none", "fixed_iterations")
 
 
-def contexts_of(dataset: xr.Dataset, law: str, seeds: int) -> np.ndarray:
-    """The shifts that the first seeds met [seeds]."""
-    numbers = tuple(dataset.seed.values[:seeds].tolist())
-    return _contexts(law, numbers, int(dataset.attrs.get("root_seed", 0)))
+def contexts_of(dataset: xr.Dataset, law: str) -> np.ndarray:
+    """The shifts that the seeds met [seed]."""
+    seeds, root_seed = tuple(dataset.seed.values.tolist()), dataset.attrs.get("root_seed", 0)
+    return _contexts(law, dataset.sizes["arm"], seeds, int(root_seed))
 
 
-@lru_cache
-def _contexts(law: str, seeds: tuple[int, ...], root_seed: int) -> np.ndarray:
-    problem = _drawn(law, 2)
+@lru_cache(maxsize=8)
+def _contexts(law: str, count: int, seeds: tuple[int, ...], root_seed: int) -> np.ndarray:
+    problem = _drawn(law, count)
     tape = environment_tape(problem, np.array(seeds), 1, root_seed)
     return np.asarray(jax.jit(jax.vmap(jax.vmap(problem.shift)))(tape), np.float64)[:, 0]
 
@@ -149,7 +149,7 @@ def _norm(shift: float, omega: float, power: int) -> float:
     return max(float(np.linalg.norm(np.linalg.matrix_power(C, power), 2)) for C in blocks)
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=256)
 def _residual_blocks(shift: float, omega: float) -> list[np.ndarray]:
     found, diagonal = [], 4 + float(np.float32(shift))
     for lower in _lower_blocks():
@@ -186,7 +186,7 @@ def bounded(dataset: xr.Dataset, law: str) -> Bounded:
     counts = counts_of(dataset, law)[: calibrating(dataset.sizes["seed"])]
     best = final(dataset, law, "none", "best_iterations")
     grid, bounds, least = omegas("drawn", counts.shape[1]), [], []
-    shifts = contexts_of(dataset, law, len(counts))
+    shifts = contexts_of(dataset, law)
     for shift, row, at_best in zip(shifts, counts, best, strict=False):
         beta = beta_of(shift)
         star = float(theory.optimal_omega(beta))

@@ -3,18 +3,20 @@
 import io
 import math
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
 
 from regrax.core import claims, plotting
 from regrax.core.fingerprint import configuration
-from regrax.envs.linear_systems import OMEGAS, DiagonalShifts, Tabulated
+from regrax.core.tapes import environment_tape
+from regrax.envs.linear_systems import OMEGAS, DiagonalShifts
 from regrax.experiments import relax_estimates as estimates
 from regrax.experiments import relax_learning as learning
 from regrax.experiments import relax_rates as rates
 from regrax.experiments import relax_setup as setup
-from regrax.experiments.paper import SCALES, Paper
+from regrax.experiments.paper import SCALES, Paper, Scale
 from regrax.experiments.reproduce import Options, reproduce, select
 
 PAPER = Paper("relax_learning", "t", "r", "s", learning.FIGURES, learning.CLAIMS)
@@ -30,10 +32,14 @@ def course(law, who, rounds):
     at = {0: 0.0}
     at |= {t: t * x for t, x in estimates.EARLY[law].get(who, {}).items()}
     total = 5000 * estimates.REFERENCE[law].get(who, (90.0, 1.0))[0]
+    if who == setup.CHEB:
+        first, dear = estimates.CROSSINGS[law], estimates.REFERENCE[law][setup.LAWS[law].reference]
+        at |= {first // 2: 0.75 * first * dear[0], first: first * dear[0]}
     if who in estimates.LATE[law]:
         at[4000] = total - 1000 * estimates.LATE[law][who]
     at[5000] = total
-    return np.interp(rounds, list(at), list(at.values()))
+    points = np.array(sorted(at.items()))
+    return np.interp(rounds, points[:, 0], points[:, 1])
 
 
 def invented(study, rng, faulty=1.0):
@@ -72,7 +78,7 @@ def invented(study, rng, faulty=1.0):
     return xr.Dataset(variables, coords, {"horizon": study.horizon})
 
 
-def results(figure, scale="paper", faulty=1.0):
+def results(figure, scale: Scale = "paper", faulty=1.0):
     rng = np.random.default_rng(0)
     return {s.name: invented(s, rng, faulty) for s in FIGURES[figure].studies(scale)}
 
@@ -108,7 +114,7 @@ def test_studies_share_their_tables_and_their_runs(scale):
                     continue
                 tables.add((law, study.horizon, study.checkpoints, study.root_seed))
                 for who, learner in study.learners.items():
-                    parts = environment, learner, study.horizon, study.checkpoints, 0
+                    parts = environment, learner, study.horizon, study.checkpoints or (), 0
                     addresses.setdefault((law, who), set()).add(configuration(*parts).address)
     assert len(tables) == 2
     assert all(len(found) == 1 for found in addresses.values())
@@ -123,14 +129,15 @@ def test_checkpoints_that_claims_look_at():
 
 
 def test_a_system_is_the_same_at_any_horizon():
-    """Regret is measured between runs of different horizons and grids."""
+    """Regret is measured between runs of different horizons and grids. (What is made of the draws
+    may differ in its last float32 digit, as programs of other shapes round differently.)"""
     short, long = (
-        Tabulated(DiagonalShifts(omegas=np.array(grid))).tabulate(t, np.arange(2), 0, False)
-        for grid, t in (([1.5, 1.7], 20), ([1.3, 1.7], 40))
+        environment_tape(DiagonalShifts(omegas=np.array(grid)), np.arange(2), t, 0)
+        for grid, t in (([1.5, 1.7], 20), ([1.3, 1.7, 1.8], 40))
     )
-    np.testing.assert_array_equal(short["contexts"], long["contexts"][:, :20])
-    np.testing.assert_array_equal(short["best"], long["best"][:, :20])
-    np.testing.assert_array_equal(short["counts"][:, :, 1], long["counts"][:, :20, 1])
+    np.testing.assert_allclose(short.b, long.b[:, :20], rtol=1e-6)
+    for one, other in zip(jax.tree.leaves(short), jax.tree.leaves(long), strict=True):
+        np.testing.assert_allclose(one, other[:, :20], rtol=1e-5, atol=1e-6)
 
 
 def test_the_grid_of_the_theory():
@@ -157,7 +164,7 @@ def test_a_figure_for_real(tmp_path):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_drawn_and_every_claim_judged(name):
-    """Where the reference is the truth, its claims hold; what 60 seeds leave open is the spread."""
+    """Where the reference is the truth, its claims hold; some are left open by 60 seeds."""
     data = growth_results(0.5) if name == "regret_growth" else results(name)
     with plotting.style():
         FIGURES[name].plot(data).savefig(io.BytesIO(), dpi=20)
@@ -165,7 +172,7 @@ def test_every_figure_is_drawn_and_every_claim_judged(name):
         result = claims.judge(claim, data)
         assert math.isfinite(result.estimate.value), claim.name
         assert claim.region[0] <= result.estimate.value <= claim.region[1], claim.name
-        if "spread" not in claim.name and "context-pays" not in claim.name:
+        if not any(part in claim.name for part in ("spread", "context-pays", "crossing")):
             assert result.verdict == claims.Verdict.REPRODUCED, claim.name
 
 
