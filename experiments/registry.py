@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import (
     best_arm,
     introduction_to_bandits,
+    learning_to_relax,
     private_bandits,
     private_best_arm,
     weighted_tallying,
@@ -17,5 +18,6 @@ _MODULES = (
     private_best_arm,
     best_arm,
     private_bandits,
+    learning_to_relax,
 )
 PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in _MODULES}

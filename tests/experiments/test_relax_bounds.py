@@ -14,10 +14,10 @@ from regrax.core.tapes import environment_tape
 from regrax.envs import solver_theory as theory
 from regrax.envs.grids import square
 from regrax.envs.linear_systems import DiagonalShifts
-from regrax.experiments import relax_bounds as paper
-from regrax.experiments import relax_cg_bounds as cg
-from regrax.experiments import relax_sor_bounds as sor
-from regrax.experiments import relax_spectra as spectra
+from regrax.experiments.learning_to_relax import bounds as paper
+from regrax.experiments.learning_to_relax import cg_bounds as cg
+from regrax.experiments.learning_to_relax import sor_bounds as sor
+from regrax.experiments.learning_to_relax import spectra as spectra
 from regrax.experiments.paper import SCALES
 
 CLAIM = {claim.name: claim for claim in paper.CLAIMS}

@@ -10,11 +10,11 @@ from regrax.core import claims, plotting
 from regrax.core.claims import Verdict
 from regrax.core.study import run as results_of
 from regrax.envs.linear_systems import OMEGAS
-from regrax.experiments import relax_heat as heat
-from regrax.experiments import relax_heat_clock as clock
-from regrax.experiments import relax_heat_runs as setup
+from regrax.experiments.learning_to_relax import heat as heat
+from regrax.experiments.learning_to_relax import heat_clock as clock
+from regrax.experiments.learning_to_relax import heat_runs as setup
+from regrax.experiments.learning_to_relax.heat_table import HeatBesideCG
 from regrax.experiments.paper import Paper
-from regrax.experiments.relax_heat_table import HeatBesideCG
 from regrax.experiments.reproduce import Options, reproduce, select
 
 PAPER = Paper("heat", "Heat", "nobody", "", heat.FIGURES, heat.CLAIMS)

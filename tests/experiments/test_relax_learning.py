@@ -12,10 +12,8 @@ from regrax.core import claims, plotting
 from regrax.core.fingerprint import configuration
 from regrax.core.tapes import environment_tape
 from regrax.envs.linear_systems import OMEGAS, DiagonalShifts
-from regrax.experiments import relax_estimates as estimates
-from regrax.experiments import relax_learning as learning
-from regrax.experiments import relax_rates as rates
-from regrax.experiments import relax_setup as setup
+from regrax.experiments.learning_to_relax import estimates, learning, rates
+from regrax.experiments.learning_to_relax import trials as setup
 from regrax.experiments.paper import SCALES, Paper, Scale
 from regrax.experiments.reproduce import Options, reproduce, select
 

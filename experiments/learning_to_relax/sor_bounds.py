@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core import plotting
-from ..core.statistics import (
+from ...core import plotting
+from ...core.statistics import (
     Estimate,
     largest,
     mean,
@@ -19,12 +19,12 @@ from ..core.statistics import (
     smallest,
     split_level,
 )
-from ..envs import solver_theory as theory
-from ..envs.grids import square
-from . import relax_spectra as spectra
-from .growth import Data, final
-from .relax_cg_bounds import away, highest, plain_numbers
-from .relax_spectra import BETA, counts_of, omegas
+from ...envs import solver_theory as theory
+from ...envs.grids import square
+from ..growth import Data, final
+from . import spectra as spectra
+from .cg_bounds import away, highest, plain_numbers
+from .spectra import BETA, counts_of, omegas
 
 STAR = float(theory.optimal_omega(BETA))
 PROVED = float(np.exp(-2))  # tau for which U is known to be semi-Lipschitz

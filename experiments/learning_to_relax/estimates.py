@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ..core.statistics import (
+from ...core.statistics import (
     Estimate,
     largest,
     mean,
@@ -19,8 +19,8 @@ from ..core.statistics import (
     smallest,
     split_level,
 )
-from .growth import Data
-from .relax_setup import (
+from ..growth import Data
+from .trials import (
     BINNED,
     BINNED_PUBLISHED,
     CHEB,

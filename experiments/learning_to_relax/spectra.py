@@ -13,15 +13,15 @@ import jax
 import numpy as np
 from scipy import sparse
 
-from ..core.learners.tallying import Always
-from ..core.study import Study
-from ..core.tapes import environment_tape
-from ..envs import solver_theory as theory
-from ..envs.grids import square
-from ..envs.linear_systems import DiagonalShifts, Tabulated
-from ..envs.sor import sor
-from .growth import final
-from .paper import Scale
+from ...core.learners.tallying import Always
+from ...core.study import Study
+from ...core.tapes import environment_tape
+from ...envs import solver_theory as theory
+from ...envs.grids import square
+from ...envs.linear_systems import DiagonalShifts, Tabulated
+from ...envs.sor import sor
+from ..growth import final
+from ..paper import Scale
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..core.claims import Claim
-from . import relax_cg_bounds as cg
-from . import relax_sor_bounds as sor
-from . import relax_spectra as spectra
-from .paper import Figure
+from ...core.claims import Claim
+from ..paper import Figure
+from . import cg_bounds as cg
+from . import sor_bounds as sor
+from . import spectra as spectra
 
 REPEAT = "an independent re-implementation"
 FIGURES = (

@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core import plotting
-from ..core.simulate import simulate
-from ..envs import pcg
-from ..envs.grids import square
-from ..envs.heat import coupling
-from .growth import Data
-from .relax_heat_runs import LEARNERS, OMEGAS, Run, by_size, checkpoints, looks_of, runs
-from .relax_heat_table import beside_cg
+from ...core import plotting
+from ...core.simulate import simulate
+from ...envs import pcg
+from ...envs.grids import square
+from ...envs.heat import coupling
+from ..growth import Data
+from .heat_runs import LEARNERS, OMEGAS, Run, by_size, checkpoints, looks_of, runs
+from .heat_table import beside_cg
 
 HARD = 0.75  # the time at which kappa is largest
 SECONDS = 0.3  # that a measurement may take, after one call that compiles

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from ..core import plotting
-from ..core.learners.solver import Binned, TsallisTuner
-from ..core.learners.solver.chebyshev import ChebCB
-from ..core.study import Study
-from ..envs.heat import STEPS
-from ..envs.linear_systems import OMEGAS
-from .growth import Data
-from .paper import Scale
-from .relax_heat_table import HeatBesideCG
+from ...core import plotting
+from ...core.learners.solver import Binned, TsallisTuner
+from ...core.learners.solver.chebyshev import ChebCB
+from ...core.study import Study
+from ...envs.heat import STEPS
+from ...envs.linear_systems import OMEGAS
+from ..growth import Data
+from ..paper import Scale
+from .heat_table import HeatBesideCG
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from matplotlib.ticker import EngFormatter, LogFormatter
 
-from ..core import plotting
-from ..core.learners.solver import Binned, TsallisTuner
-from ..core.learners.solver.chebyshev import ChebCB
-from ..core.statistics import Estimate, mean
-from ..core.study import Study
-from ..envs.linear_systems import OMEGAS, DiagonalShifts, Tabulated
-from .growth import Data
-from .paper import Scale
+from ...core import plotting
+from ...core.learners.solver import Binned, TsallisTuner
+from ...core.learners.solver.chebyshev import ChebCB
+from ...core.statistics import Estimate, mean
+from ...core.study import Study
+from ...envs.linear_systems import OMEGAS, DiagonalShifts, Tabulated
+from ..growth import Data
+from ..paper import Scale
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,7 +51,7 @@ class Size(NamedTuple):
 SIZES: dict[Scale, Size] = {
     "smoke": Size(48, 8, 8, (24, 48), 8),
     "quick": Size(1000, 16, 16, (60, 120, 240), 16),
-    "paper": Size(5000, 400, 100, (500, 1000, 2000, 5000), 40),
+    "paper": Size(5000, 400, 100, (500, 1000, 2000, 5000), 16),
 }
 FULL = 5000  # systems, in the paper
 

@@ -14,15 +14,15 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import ScalarFormatter
 
-from ..core import plotting
-from ..core.claims import Claim
-from ..core.statistics import Estimate, largest, mean, split_level
-from ..envs.heat import DT, STEPS, kappa
-from ..envs.linear_systems import OMEGAS
-from .growth import Data
-from .paper import Figure
-from .relax_heat_clock import plot_clock
-from .relax_heat_runs import (
+from ...core import plotting
+from ...core.claims import Claim
+from ...core.statistics import Estimate, largest, mean, split_level
+from ...envs.heat import DT, STEPS, kappa
+from ...envs.linear_systems import OMEGAS
+from ..growth import Data
+from ..paper import Figure
+from .heat_clock import plot_clock
+from .heat_runs import (
     BINNED,
     CHEB,
     LEARNERS,

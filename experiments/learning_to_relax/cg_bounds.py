@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..core import plotting
-from ..core.statistics import Estimate, largest, mean, ratio_of_means, smallest, split_level
-from ..core.study import Study
-from ..envs import solver_theory as theory
-from ..envs.grids import Grid, l_shape, square
-from ..envs.linear_systems import DiagonalShifts
-from .growth import Data, final
-from .paper import Scale
-from .relax_spectra import counts_of, one_round
+from ...core import plotting
+from ...core.statistics import Estimate, largest, mean, ratio_of_means, smallest, split_level
+from ...core.study import Study
+from ...envs import solver_theory as theory
+from ...envs.grids import Grid, l_shape, square
+from ...envs.linear_systems import DiagonalShifts
+from ..growth import Data, final
+from ..paper import Scale
+from .spectra import counts_of, one_round
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,16 +8,16 @@ from functools import partial
 import numpy as np
 from scipy.stats import beta as beta_law
 
-from ..core import plotting
-from ..core.learners.tallying import Always
-from ..core.statistics import Estimate, growth_exponent
-from ..core.study import Study
-from ..envs.linear_systems import DiagonalShifts, Tabulated
-from ..envs.solver_theory import square_beta, tsallis_guarantee
-from .growth import Data, Growth
-from .growth import plot as plot_curves
-from .paper import Scale
-from .relax_setup import CHEB, LAWS, LEARNERS, SIZES, TSALLIS, study
+from ...core import plotting
+from ...core.learners.tallying import Always
+from ...core.statistics import Estimate, growth_exponent
+from ...core.study import Study
+from ...envs.linear_systems import DiagonalShifts, Tabulated
+from ...envs.solver_theory import square_beta, tsallis_guarantee
+from ..growth import Data, Growth
+from ..growth import plot as plot_curves
+from ..paper import Scale
+from .trials import CHEB, LAWS, LEARNERS, SIZES, TSALLIS, study
 
 TAU = math.exp(-2)  # the least for which the paper proves its Lipschitz constant
 FINE = np.round(np.arange(1.4, 1.87, 0.02), 2)  # what "best fixed" chooses from

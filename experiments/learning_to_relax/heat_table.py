@@ -11,9 +11,9 @@ import flax.struct
 import jax.numpy as jnp
 import numpy as np
 
-from ..envs.heat import HeatTable
-from ..envs.linear_systems import OMEGAS
-from ..envs.solver_table import SolverTable
+from ...envs.heat import HeatTable
+from ...envs.linear_systems import OMEGAS
+from ...envs.solver_table import SolverTable
 
 
 @flax.struct.dataclass
