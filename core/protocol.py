@@ -141,9 +141,9 @@ def _check_phases(learner: Any, env: Any) -> None:
 
 
 def _check_rounds(env: Any, horizon: int) -> None:
-    rounds = getattr(env, "rounds", None)
-    if rounds is not None and horizon > rounds:
-        raise ValueError(f"{type(env).__name__} ends after {rounds} rounds, horizon is {horizon}")
+    most = getattr(env, "most_rounds", None)
+    if most is not None and horizon > most:
+        raise ValueError(f"{type(env).__name__} ends after {most} rounds, horizon is {horizon}")
 
 
 def _agree(learner: Any, env: Any, value: int | None) -> dict[str, Any]:

@@ -103,7 +103,8 @@ class SolverTable:
         return np.shape(self.counts)[-1]
 
     @property
-    def rounds(self) -> int:
+    def most_rounds(self) -> int:
+        """T: a longer horizon is refused."""
         return np.shape(self.counts)[-2]
 
     @property
@@ -133,7 +134,7 @@ class SolverTable:
         counts = jnp.asarray(self.counts)[row, t].astype(jnp.int32)
         iterations, omega = counts[action], jnp.asarray(self.omegas, jnp.float32)[action]
         best = 0 if self.best is None else jnp.asarray(self.best)[row, t].astype(jnp.int32)
-        known = (row >= 0) & (t < self.rounds)
+        known = (row >= 0) & (t < self.most_rounds)
         metrics = {
             "iterations": jnp.where(known, iterations.astype(jnp.float32), jnp.nan),
             "omega": omega,
