@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import noise
+from .devices import devices
 from .protocol import Noise
 
 BLOCK = 128  # rounds of noise drawn at once, at most: enough to vectorise
@@ -32,12 +33,14 @@ def one_round(player: Any) -> Noise:
 def environment_tape(env: Any, seeds: np.ndarray, rounds: int, root_seed: int) -> Noise:
     """The noise that `simulate` hands to an environment that is not stacked: leaves [seed, round,
     ...]."""
+    devices()  # before JAX starts: one a core
     numbers = jnp.asarray(seeds.astype(np.uint32))
     return _tape(env, numbers, noise.root(root_seed), rounds, block_rounds(env))
 
 
 def environment_keys(seeds: np.ndarray, root_seed: int) -> np.ndarray:
     """The words of the keys from which `simulate` starts an environment, uint32 [seed, 2]."""
+    devices()
     root = noise.root(root_seed)
 
     def words(number):
