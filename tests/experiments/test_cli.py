@@ -103,6 +103,12 @@ def test_run_writes_what_it_says_and_the_store_serves_the_second_time(main, caps
     assert "taken from results/store" in capsys.readouterr().out
 
 
+def test_an_environment_whose_table_is_made_first(main, capsys):
+    words = "run Tabulated --set problem=DiagonalShifts --learners TsallisTuner --horizon 12"
+    assert main([*words.split(), "--seeds", "8", "--metric", "contextual_regret"]) == 0
+    assert "8 seeds, 95 % intervals" in capsys.readouterr().out
+
+
 def test_numbers_may_be_written_as_people_write_them(main, monkeypatch):
     seen = []
     monkeypatch.setattr(trial, "study", lambda *a: seen.append(a))
