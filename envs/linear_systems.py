@@ -83,7 +83,7 @@ class DiagonalShifts:
         values = [concrete(x) for x in (self.a, self.b, self.low, self.high)]
         if any(x is None or x.ndim for x in values):
             return
-        a, b, low, high = map(float, values)  # type: ignore[arg-type]
+        a, b, low, high = (float(x) for x in values if x is not None)
         if not (0 < a < np.inf and 0 < b < np.inf):
             raise ValueError(f"DiagonalShifts: the beta law needs a > 0 and b > 0, got {a}, {b}")
         least = self.grid.spread - 4

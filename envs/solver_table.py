@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -57,7 +58,7 @@ class SolverTable:
         counts = concrete(self.counts)
         if counts is None or counts.ndim > 3:
             return  # stacked, or a placeholder
-        put = lambda name, x: object.__setattr__(self, name, x)  # noqa: E731
+        put = partial(object.__setattr__, self)
         counts = counts[None] if counts.ndim == 2 else counts
         if counts.ndim != 3 or not counts.size or counts.dtype.kind not in "iu":
             raise ValueError(

@@ -170,8 +170,7 @@ def plot_remaining(ax: Axes, dataset: xr.Dataset, law: str, looks: Mapping[Who, 
 
 def looks_of(players: list[Who]) -> dict[Who, dict[str, Any]]:
     """A line for everyone; what does not learn is dashed."""
-    learned = lambda who: who in LEARNERS  # noqa: E731
     return {
-        who: {"color": plotting.COLOURS[i % 7], "linestyle": "-" if learned(who) else "--"}
+        who: {"color": plotting.COLOURS[i % 7], "linestyle": "-" if who in LEARNERS else "--"}
         for i, who in enumerate(players)
     }
