@@ -6,6 +6,7 @@ import math
 from functools import partial
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 from scipy.stats import beta as beta_law
 
 from ...core import plotting
@@ -96,6 +97,8 @@ def plot_growth(data: Data):
         guides = {f"$T^{{{name}}}$": partial(_power, power)}
         plot_curves(ax, curves, guides, title)
         ax.set(xlabel="systems T", ylabel=f"regret {against} (iterations)")
+        ax.set_xticks(shown := next(iter(curves.values()))[0], [f"{t:,}" for t in shown])
+        ax.xaxis.set_minor_formatter(NullFormatter())  # they would overlap
     return drawn
 
 
