@@ -36,6 +36,24 @@ class FullFeedback(NamedTuple):
 
     rewards: jax.Array  # [K]
 
+    def gradient(self, weights: Any) -> jax.Array:
+        """Of the expected loss (less reward) of playing arms with these chances: [K]."""
+        return -self.rewards
+
+
+class GroupContext(NamedTuple):
+    """What a round shows before it is played: features, and which groups (or experts) it is for."""
+
+    features: Any  # [d], or () where there are none
+    active: jax.Array  # [G] bool
+
+
+class Mixture(NamedTuple):
+    """A randomised action: `points[i]` with probability `weights[i]`. Losses are expectations."""
+
+    weights: jax.Array  # [M]
+    points: jax.Array  # [M, ...]
+
 
 class Pulls(NamedTuple):
     """An action of many pulls at once: slot j pulls `arms[j]` `counts[j]` times.
