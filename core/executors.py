@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from .devices import devices
-from .protocol import complete
+from .protocol import complete, meeting
 from .simulate import NonFiniteMetric, simulate
 from .tapes import BLOCK
 
@@ -178,7 +178,8 @@ def seed_memory(environment: Any, learner: Any, horizon: int, num_checkpoints: i
 
     parameters = jax.tree.map(np.asarray, (environment, learner))
     key = jax.eval_shape(jax.random.key, 0)
-    states, tapes, metrics, values = jax.eval_shape(one_round, *parameters, key)
+    with meeting(learner, environment):
+        states, tapes, metrics, values = jax.eval_shape(one_round, *parameters, key)
     result = num_checkpoints * (2 * _bytes(metrics) + _bytes(values))  # totals are kept in pairs
     return SeedMemory(running=2 * (_bytes(states) + _bytes(tapes) + result), result=result)
 

@@ -12,7 +12,9 @@ environment under the same seed meet the same draws.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -116,6 +118,24 @@ def concrete(x: Any) -> np.ndarray | None:
     except TypeError:
         return None
     return None if array.dtype == object else array
+
+
+@contextlib.contextmanager
+def meeting(learner: Any, env: Any) -> Iterator[None]:
+    """Around the first trace of a round: what goes wrong there is said in the names of the two.
+
+    Raises:
+      ValueError: the learner does not fit the environment; the error that told so is its cause.
+    """
+    try:
+        yield
+    except (TypeError, AttributeError, IndexError) as error:
+        name, problem = type(learner).__name__, type(env).__name__
+        raise ValueError(
+            f"{name} does not fit {problem}, or one of them has a mistake: their first round ends "
+            f"with {type(error).__name__}: {error}. What each shows, plays and is told stands in "
+            f"its docstring"
+        ) from error
 
 
 def complete(learner: L, env: Any, horizon: int) -> L:

@@ -24,7 +24,7 @@ from . import noise
 from .checks import checkpoint_rounds, seed_indices, whole
 from .devices import devices
 from .progress import Progress, bar
-from .protocol import complete
+from .protocol import complete, meeting
 from .tables import prepared
 from .tapes import BLOCK, block_rounds, one_round
 
@@ -372,7 +372,8 @@ def _metrics_shape(env, learner, states):
         action = learner.act(states[1], observation, learner_noise)
         return env.step(states[0], action, env_noise)[2]
 
-    return jax.eval_shape(play, one_round(env), one_round(learner))
+    with meeting(learner, env):
+        return jax.eval_shape(play, one_round(env), one_round(learner))
 
 
 @jax.jit

@@ -57,3 +57,15 @@ def test_concrete():
     seen = []
     jax.jit(lambda x: seen.append(protocol.concrete(x)))(1.0)
     assert seen == [None]
+
+
+@pytest.mark.parametrize("play", ["simulate", "run"])
+def test_two_that_do_not_fit_are_named(play):
+    """Weights for an environment of arms: said before anything is compiled, with the cause."""
+    env, learner = rx.envs.BernoulliBandit([0.4, 0.6]), rx.learners.Hedge()
+    with pytest.raises(ValueError, match="Hedge does not fit BernoulliBandit.*TypeError") as caught:
+        if play == "simulate":
+            rx.simulate(env, learner, 10, 8)
+        else:
+            rx.run(rx.Study("odd", {"arms": env}, {"Hedge": learner}, 10, 8), store=None)
+    assert isinstance(caught.value.__cause__, TypeError)
