@@ -93,8 +93,6 @@ def _in_ball(matrix, linear, radius):
 def _in_box(matrix, linear, low, high):
     """By the exact method for least squares in a box: |R (x - middle) - z|^2 with H = R^T R."""
     with jax.enable_x64(True):
-        if len(matrix) == 1:
-            return jnp.clip(linear / matrix[0], low, high)
         middle, half = (low + high) / 2, (high - low) / 2
         centred = linear - jnp.sum(matrix * middle, axis=1)
         factor = _factor(jnp.concatenate([matrix, centred[:, None]], axis=1))

@@ -125,7 +125,7 @@ def _solve_among(factor, x, held):
         share = jnp.sum(unit * target, axis=0)
         rest = (columns - shares[:, None] * unit)[1:]
         row = jnp.concatenate([jnp.sqrt(square)[None] + held, shares[1:]])
-        columns = jnp.concatenate([rest, jnp.zeros_like(rest[:1])])
+        columns = jnp.concatenate([rest, jnp.zeros_like(columns[:1])])
         return (columns, target - share * unit), (row, share)
 
     columns = jnp.where(held[:, None], 0, jnp.moveaxis(matrix, 1, 0))

@@ -76,3 +76,14 @@ def test_a_box_without_inside_holds_its_unknowns():
     means = problems()[:, M].sum(axis=0) / problems()[:, 0].sum(axis=0)
     np.testing.assert_allclose(x, [means, *np.zeros((M - 1, LANES))], rtol=1e-9)
     assert np.all(outside)
+
+
+def test_one_unknown_is_cut_off_at_the_bound():
+    """min (2 x - z)^2 for |x| <= 1: z / 2, or the bound."""
+    target = np.array([[1.0, 3.0, -5.0]])
+    factor = np.concatenate([np.full((1, 1, 3), 2.0), target[:, None]], axis=1)
+    with jax.enable_x64(True):
+        x, squares, outside = box.box_fit(factor, np.ones((1, 3)), np.zeros((1, 3)))
+    np.testing.assert_allclose(x, [[0.5, 1, -1]])
+    np.testing.assert_allclose(squares, [0, 1, 9], atol=1e-12)
+    np.testing.assert_array_equal(outside, [False, True, True])
