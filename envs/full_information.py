@@ -60,6 +60,11 @@ class AllArms:
         return ()
 
     def step(self, state, arm, noise):
+        if getattr(arm, "ndim", 0):
+            raise ValueError(
+                f"{type(self).__name__} takes an arm, and got weights {arm!r}: "
+                f"Drawn(learner) plays an arm drawn from the weights of `learner`"
+            )
         rewards = self.bandit.rewards(state.state, noise)
         draw = jax.tree.map(lambda x: x[arm], noise)
         inner, _, metrics = self.bandit.step(state.state, arm, draw)

@@ -1,4 +1,4 @@
-"""Learners that see the rewards of all arms after every round."""
+"""Hedge: exponential weights, with a rate fixed beforehand or falling as 1 / sqrt(t)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from .. import noise as tapes
-from .bandits.exponential import Weights, even, weigh
-from .parameters import filled, require
+from ..bandits.exponential import Weights, even, weigh
+from ..parameters import filled, require
+from .weights import all_awake
 
 
 class HedgeState(NamedTuple):
@@ -22,18 +22,21 @@ class HedgeState(NamedTuple):
 
 @flax.struct.dataclass
 class Hedge:
-    """Hedge: plays arm i with probability proportional to exp(-learning_rate * loss of i so far).
+    """Hedge: the weight of an expert is proportional to exp(-learning_rate * its loss so far).
 
     Freund and Schapire, "A decision-theoretic generalization of on-line learning and an application
-    to boosting", Journal of Computer and System Sciences 55, 1997, Figure 1. For rewards in [0, 1]
-    (or any interval of length 1; only differences between the arms of a round count). Left blank,
+    to boosting", Journal of Computer and System Sciences 55, 1997, Figure 1. For losses in an
+    interval of length 1; only differences between the experts of a round count. Left blank,
     learning_rate is sqrt(8 ln K / T) at horizon T, with a regret of at most sqrt(T ln K / 2):
     Cesa-Bianchi and Lugosi, "Prediction, learning, and games", 2006, Theorem 2.2. With anytime=True
     learning_rate is the c of the rate c / sqrt(t) in round t, and left blank sqrt(8 ln K), with a
     regret of at most sqrt(2 T ln K) + sqrt(ln K / 8): Theorem 2.3.
 
-    One uniform a round, by inversion in index order. Recommends the arm of the least loss, the
-    lowest index on ties. Losses are summed with compensation: arms far behind lose no digits.
+    Recommends the weights of the next round. No noise. Losses are summed with compensation:
+    experts far behind lose no digits. All experts are awake in every round.
+
+    Raises:
+      ValueError: a horizon below 1, a negative rate; an environment where experts sleep.
     """
 
     num_arms: int | None = flax.struct.field(pytree_node=False, default=None)
@@ -50,20 +53,21 @@ class Hedge:
         return HedgeState(weights, jnp.zeros_like(weights.losses), jnp.int32(0))
 
     def noise(self, key, num_rounds):
-        return tapes.uniform(key, (num_rounds,))
+        return ()
 
     def act(self, state, observation, noise):
-        return tapes.categorical(noise, state.weights.weights)
+        all_awake(self, observation)
+        return state.weights.weights / state.weights.total
 
-    def update(self, state, observation, arm, feedback):
-        rewards, before, rounds = feedback.rewards, state.weights.losses, state.rounds + 1
-        losses = jnp.max(rewards) - rewards + state.lows
+    def update(self, state, observation, weights, feedback):
+        losses, before, rounds = feedback.gradient(weights), state.weights.losses, state.rounds + 1
+        losses = losses - jnp.min(losses) + state.lows
         after = before + losses
         lows = losses - (after - before)
         return HedgeState(weigh(after, self._rate(rounds + 1)), lows, rounds)
 
     def recommend(self, state):
-        return tapes.argmax(-state.weights.losses)
+        return self.act(state, (), ())
 
     def _rate(self, t):
         rate, range = self.learning_rate, math.sqrt(8 * math.log(filled(self, "num_arms")))
