@@ -10,7 +10,7 @@ them all, keeps the results on disk and returns them as one `xarray.Dataset` for
 """
 
 from . import envs
-from .core import complexity, learners, noise, samplers, statistics
+from .core import complexity, domains, graphs, learners, losses, noise, samplers, statistics
 from .core import plotting as plot
 from .core.claims import Claim, Verdict, judge, settle
 from .core.identify import Identification, identify, phases
@@ -20,8 +20,10 @@ from .core.protocol import (
     BanditFeedback,
     Environment,
     FullFeedback,
+    GroupContext,
     Iterations,
     Learner,
+    Mixture,
     PhaseLearner,
     Pulls,
     RewardSums,
@@ -39,9 +41,11 @@ __all__ = [
     "Environment",
     "Estimate",
     "FullFeedback",
+    "GroupContext",
     "Identification",
     "Iterations",
     "Learner",
+    "Mixture",
     "NonFiniteMetric",
     "PhaseLearner",
     "Pulls",
@@ -54,10 +58,13 @@ __all__ = [
     "Verdict",
     "argmax",
     "complexity",
+    "domains",
     "envs",
+    "graphs",
     "identify",
     "judge",
     "learners",
+    "losses",
     "noise",
     "phases",
     "plot",

@@ -1,5 +1,7 @@
 """Environments: what a learner plays against. Each is a frozen pytree of parameters."""
 
+from . import datasets as datasets
+from . import sea_scenarios as sea  # noqa: F401
 from . import tally_losses as tally_losses
 from .adversarial import AdversarialBandit as AdversarialBandit
 from .adversarial import against as against
@@ -20,14 +22,29 @@ from .best_arm_instances import karnin_2013_budget as karnin_2013_budget
 from .best_arm_instances import linear_gape as linear_gape
 from .best_arm_instances import private_arms as private_arms
 from .best_arm_instances import soare as soare
+from .convex import SEA as SEA
 from .drawn_arms import DPBAIPaper as DPBAIPaper
 from .drawn_arms import LogisticArms as LogisticArms
 from .drawn_arms import ShuffledArms as ShuffledArms
 from .drawn_arms import YangTanOne as YangTanOne
 from .drawn_arms import YangTanTwo as YangTanTwo
+from .drawn_groups import DrawnShapes as DrawnShapes
+from .expert_instances import hidden_late as hidden_late
+from .expert_instances import leader_killer as leader_killer
+from .expert_instances import sleeping_at_random as sleeping_at_random
+from .expert_instances import taking_turns as taking_turns
+from .experts import LossTable as LossTable
+from .experts import StochasticExperts as StochasticExperts
 from .full_information import FullInformation as FullInformation
 from .full_information import WithHindsight as WithHindsight
 from .grids import Grid as Grid
+from .grouped_data import GroupedData as GroupedData
+from .grouped_data import adult_income_groups as adult_income_groups
+from .grouped_data import medical_costs_groups as medical_costs_groups
+from .grouped_data import shapes_and_colours as shapes_and_colours
+from .groupwise import GroupwiseRegression as GroupwiseRegression
+from .groupwise import InPublishedOrders as InPublishedOrders
+from .groupwise import regression_on as regression_on
 from .heat import HeatEquation as HeatEquation
 from .heat import HeatTable as HeatTable
 from .instances import BetaMeans as BetaMeans
@@ -47,6 +64,10 @@ from .nonstationary import PiecewiseStationaryBandit as PiecewiseStationaryBandi
 from .nonstationary import abrupt as abrupt
 from .nonstationary import garivier_moulines as garivier_moulines
 from .nonstationary import stochastically_constrained as stochastically_constrained
+from .sea_logistic import LogisticSEA as LogisticSEA
+from .sea_random_order import RandomOrder as RandomOrder
+from .shortest_path import ShortestPath as ShortestPath
+from .shortest_path import ShortestPathTable as ShortestPathTable
 from .solver_table import SolverTable as SolverTable
 from .sparse_systems import read_matrix as read_matrix
 from .sparse_systems import tabulate_systems as tabulate_systems

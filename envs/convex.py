@@ -27,7 +27,7 @@ from ..core import noise
 from ..core.losses import expected
 from ..core.protocol import Key, concrete
 from . import sea_hindsight as hindsight
-from .sea_hindsight import CentredLosses, Kind, Sums, wide
+from .sea_hindsight import CentredLosses, Kind, Sums, check_rows, given, wide
 
 
 class SEAState(NamedTuple):
@@ -66,17 +66,17 @@ class SEA(CentredLosses):
 
     def __post_init__(self):
         self.check()
-        means, spread = concrete(self.means), concrete(self.spread)
+        means, spread = given(self.means), concrete(self.spread)
         if means is None or spread is None:
             return  # put together by JAX
-        check_rows("SEA", "means", means, self.domain)
+        check_rows(self, "means", means)
         rows = means.shape[:-1]
         if spread.shape not in ((), rows) or not np.all(np.isfinite(spread) & (spread >= 0)):
             raise ValueError(
                 f"SEA: spread is one radius for all rounds or one for each of the {rows[-1]} rows "
                 f"of means, zero or more, got {self.spread!r}"
             )
-        if isinstance(self.means, list | tuple | np.ndarray):
+        if isinstance(self.means, list | np.ndarray):
             object.__setattr__(self, "means", means.astype(np.float32))
             spread = np.broadcast_to(spread, rows).astype(np.float32)
             object.__setattr__(self, "spread", spread)
@@ -161,17 +161,3 @@ class SEA(CentredLosses):
                 "adversarial_variation": scale * walked(turned),
             }
             return hindsight.narrow(metrics)
-
-
-def check_rows(name: str, what: str, rows: np.ndarray, domain: Any) -> None:
-    """Raises ValueError for something other than finite numbers [R, d], d that of the domain."""
-    good = rows.dtype.kind in "fiu" and rows.ndim >= 2 and rows.size
-    if not good or not np.all(np.isfinite(rows)):
-        raise ValueError(
-            f"{name}: {what} are finite numbers [rows, d], at least one row: got {rows!r}"
-        )
-    if rows.shape[-1] != getattr(domain, "dimension", None):
-        raise ValueError(
-            f"{name}: {what} have {rows.shape[-1]} columns, as many as the domain has dimensions: "
-            f"got {domain!r}"
-        )

@@ -60,6 +60,27 @@ class CentredLosses:
         return np.float32(self.curvature / self.gradient_bound**2)
 
 
+def given(table: Any) -> np.ndarray | None:
+    """A table that a person gives, or JAX with values in it; None for what else JAX puts into a
+    pytree."""
+    return concrete(table) if isinstance(table, list | np.ndarray | jax.Array) else None
+
+
+def check_rows(env: Any, what: str, rows: np.ndarray) -> None:
+    """Raises ValueError for something other than finite numbers [R, d], d that of the domain."""
+    name, domain = type(env).__name__, env.domain
+    good = rows.dtype.kind in "fiu" and rows.ndim >= 2 and rows.size
+    if not good or not np.all(np.isfinite(rows)):
+        raise ValueError(
+            f"{name}: {what} are finite numbers [rows, d], at least one row: got {rows!r}"
+        )
+    if rows.shape[-1] != getattr(domain, "dimension", None):
+        raise ValueError(
+            f"{name}: {what} have {rows.shape[-1]} columns, as many as the domain has dimensions: "
+            f"got {domain!r}"
+        )
+
+
 def nothing(dimension: int) -> Sums:
     with jax.enable_x64(True):
         zero = jnp.zeros((), jnp.float64)

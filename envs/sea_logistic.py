@@ -14,8 +14,7 @@ from ..core.domains import Box
 from ..core.losses import LogisticLoss, expected
 from ..core.protocol import Key, concrete
 from . import sea_hindsight as hindsight
-from .convex import check_rows
-from .sea_hindsight import wide
+from .sea_hindsight import check_rows, given, wide
 
 
 class LogisticState(NamedTuple):
@@ -62,15 +61,15 @@ class LogisticSEA:
     scale: Any = 1.0  # [] of the features
 
     def __post_init__(self):
-        chances, scale = concrete(self.chances), concrete(self.scale)
+        chances, scale = given(self.chances), concrete(self.scale)
         if chances is None or scale is None:
-            return
-        check_rows("LogisticSEA", "chances", chances, self.domain)
+            return  # put together by JAX
+        check_rows(self, "chances", chances)
         if not np.all((chances >= 0) & (chances <= 1)):
             raise ValueError(f"LogisticSEA: chances lie in [0, 1], got {self.chances!r}")
         if not np.all(np.isfinite(scale) & (scale > 0)):
             raise ValueError(f"LogisticSEA: scale is positive, got {self.scale}")
-        if isinstance(self.chances, list | tuple | np.ndarray):
+        if isinstance(self.chances, list | np.ndarray):
             object.__setattr__(self, "chances", chances.astype(np.float32))
 
     @property

@@ -11,10 +11,9 @@ import numpy as np
 
 from ..core import noise
 from ..core.losses import expected
-from ..core.protocol import Key, concrete
+from ..core.protocol import Key
 from . import sea_hindsight as hindsight
-from .convex import check_rows
-from .sea_hindsight import CentredLosses, Kind, Sums, wide
+from .sea_hindsight import CentredLosses, Kind, Sums, check_rows, given, wide
 
 
 class Rest(NamedTuple):
@@ -66,11 +65,11 @@ class RandomOrder(CentredLosses):
         whole = isinstance(self.passes, int | np.integer) and not isinstance(self.passes, bool)
         if not whole or self.passes < 1:
             raise ValueError(f"RandomOrder: passes is a whole number from 1, got {self.passes!r}")
-        points = concrete(self.points)
+        points = given(self.points)
         if points is None:
             return  # put together by JAX
-        check_rows("RandomOrder", "points", points, self.domain)
-        if isinstance(self.points, list | tuple | np.ndarray):
+        check_rows(self, "points", points)
+        if isinstance(self.points, list | np.ndarray):
             object.__setattr__(self, "points", points.astype(np.float32))
 
     @property

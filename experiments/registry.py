@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from . import (
     best_arm,
+    groupwise_regret,
     introduction_to_bandits,
     learning_to_relax,
+    optimistic_mirror_descent,
     private_bandits,
     private_best_arm,
     weighted_tallying,
@@ -19,5 +21,7 @@ _MODULES = (
     best_arm,
     private_bandits,
     learning_to_relax,
+    groupwise_regret,
+    optimistic_mirror_descent,
 )
 PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in _MODULES}

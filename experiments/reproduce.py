@@ -30,6 +30,7 @@ from ..core.claims import Claim, ClaimError, Look, Result, Verdict, judge, settl
 from ..core.names import did_you_mean
 from ..core.store import Store, StoreError
 from ..core.study import run
+from ..envs.datasets import DataSetError
 from . import records
 from .paper import Figure, Paper, Papers, Scale
 
@@ -134,6 +135,8 @@ def make(paper: Paper, figure: Figure, options: Options, deadline: float = math.
     try:
         runs.begin()
         outcome.results = _judge(paper, figure, options, runs, outcome.errors, deadline)
+    except DataSetError as error:  # of this figure alone; the text says what to do
+        outcome.errors.append(str(error))
     except (StoreError, OSError):
         raise
     except Exception as error:

@@ -1,9 +1,12 @@
 """Learning algorithms, grouped by what they learn from."""
 
-from . import bandits, best_arm, experts, private, solver, tallying
+from . import bandits, best_arm, combinatorial, convex, experts, groups, private, solver, tallying
 from .bandits import *  # noqa: F403
 from .best_arm import *  # noqa: F403
-from .experts import Hedge
+from .combinatorial import *  # noqa: F403
+from .convex import *  # noqa: F403
+from .experts import *  # noqa: F403
+from .groups import *  # noqa: F403
 from .private import *  # noqa: F403
 from .rounds import ByRound
 from .solver import *  # noqa: F403
@@ -11,16 +14,22 @@ from .tallying import *  # noqa: F403
 
 __all__ = [
     "ByRound",
-    "Hedge",
     "bandits",
     "best_arm",
+    "combinatorial",
+    "convex",
     "experts",
+    "groups",
     "private",
     "solver",
     "tallying",
 ]
 __all__ += bandits.__all__
 __all__ += best_arm.__all__
+__all__ += combinatorial.__all__
+__all__ += convex.__all__
+__all__ += experts.__all__
+__all__ += groups.__all__
 __all__ += private.__all__
 __all__ += solver.__all__
 __all__ += tallying.__all__

@@ -160,6 +160,22 @@ def test_seeds_are_independent_of_the_batch_and_environments_stack():
             )
 
 
+@pytest.mark.parametrize(
+    "env",
+    [sea.drift(20), sea.random_order(20), sea.logistic_mixture(0.5)],
+    ids=lambda env: type(env).__name__,
+)
+def test_environments_are_pytrees_of_numbers(env):
+    leaves, structure = jax.tree.flatten(env)
+    assert all(isinstance(x, np.ndarray | np.generic | float) for x in leaves)
+    rebuilt = jax.tree.unflatten(structure, leaves)
+    for x, y in zip(leaves, jax.tree.leaves(rebuilt), strict=True):
+        np.testing.assert_array_equal(x, y)
+    shapes = jax.tree.map(np.shape, env)  # what JAX puts in is not for an environment to check
+    assert jax.tree.structure(shapes, is_leaf=lambda x: isinstance(x, tuple)) == structure
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, env, rebuilt)))
+
+
 @pytest.mark.parametrize("loss", ["quadratic", "linear"])
 @pytest.mark.parametrize("name", DOMAINS)
 def test_the_gradient_bound_is_met_and_never_exceeded(name, loss):
