@@ -68,8 +68,13 @@ LABELS = {
     "regret": "regret",
     "hindsight_regret": "regret against the best arm in hindsight",
     "dynamic_regret": "dynamic regret",
+    "expected_regret": "regret of the mean losses",
+    "shifting_regret": "regret against sequences with few switches",
+    "adaptive_regret": "largest regret over an interval",
     "simple_regret": "simple regret of the recommended arm",
     "reward": "total reward",
+    "loss": "total loss",
+    "cost": "total cost",
 }
 Log = Literal["", "x", "y", "xy"]
 

@@ -91,8 +91,8 @@ def table_studies(scale: Scale) -> list[Study]:
     return [
         study("static", still, players, horizon, seeds),
         study("order", order, players, horizon, seeds),
-        study("static, Newton", still, newton, horizon, seeds),
-        study("order, Newton", order, newton, horizon, seeds),
+        study("static, Newton", still, newton, horizon, size.seeds),
+        study("order, Newton", order, newton, horizon, size.seeds),
         study("dynamic", moving, some, horizon, seeds),
         study("dynamic, two layers", moving, two, horizon, seeds),
     ]

@@ -158,3 +158,27 @@ def test_losses_may_be_shifted(table, shift):
 def test_one_expert_has_all_the_weight():
     weights, _ = play(AdaHedge(1), np.random.default_rng(0).random((20, 1), np.float32))
     np.testing.assert_array_equal(weights, np.ones((20, 1)))
+
+
+def test_a_long_game_loses_no_digits():
+    """10^5 rounds in plain floats of Python. The gaps are 2 10^-4 by then and their sum is 35: of
+    each, float32 would keep 6 bits."""
+    table = np.random.default_rng(0).random((100_000, 2), np.float32)
+    _, state = play(AdaHedge(2), table)
+    ahead, delta, log = 0.0, 0.0, math.log(2)
+    for first, second in table.tolist():
+        # By how much expert 0 is ahead, before and after; the soft minimum less its own loss.
+        after = ahead + second - first
+        if delta == 0:
+            weight = 0.5 if ahead == 0 else float(ahead > 0)
+            grown = min(after, 0.0) - min(ahead, 0.0)
+        else:
+            rate = log / delta
+            weight = 1 / (1 + math.exp(-rate * ahead))
+            grown = (
+                math.log1p(math.exp(-rate * ahead)) - math.log1p(math.exp(-rate * after))
+            ) / rate
+        delta += max((1 - weight) * (second - first) - grown, 0.0)
+        ahead = after
+    assert delta > 10
+    assert float(value(state.gap)) == pytest.approx(delta, rel=1e-6)

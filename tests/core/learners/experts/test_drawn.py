@@ -16,12 +16,12 @@ from regrax.core.simulate import simulate
 from regrax.envs import BernoulliBandit, FullInformation, WithHindsight
 
 from ..bandits import reference_randomised as reference
-from .games import KEY, play
+from .games import KEY, compiled, play
 
 ENV = FullInformation(BernoulliBandit([0.3, 0.5, 0.7]))
 
 
-@jax.jit
+@compiled
 def arms_of(learner, rewards, tape):
     def one_round(state, row):
         rewards, u = row

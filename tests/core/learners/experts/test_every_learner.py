@@ -114,6 +114,20 @@ def test_it_recommends_the_weights_of_the_next_round(name):
     assert not np.allclose(recommended, weights[-1], atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["AdaNormalHedge", "Squint"])
+def test_a_round_of_equal_losses_changes_nothing(name):
+    """Not by rounding either: weights on three experts do not add up to exactly 1."""
+    table = np.random.default_rng(4).random((40, 3), np.float32)
+    _, state = play(of(name), table)
+    losses = LinearLoss(jnp.full(3, 0.7))
+    after = of(name).update(state, (), of(name).recommend(state), losses)
+    jax.tree.map(np.testing.assert_array_equal, after, state)
+    shown = GroupContext((), jnp.array([True, False, True]))
+    weights = of(name).act(state, shown, ())
+    after = of(name).update(state, shown, weights, LinearLoss(jnp.array([0.7, 0.1, 0.7])))
+    jax.tree.map(np.testing.assert_array_equal, after, state)
+
+
 @every_learner
 def test_losses_may_be_rewards_with_a_minus(name):
     """Only differences between the experts of a round count."""
