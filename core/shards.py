@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from .compiled import jit
 from .devices import devices
 
 
@@ -30,14 +31,14 @@ def over_devices(
     mesh = Mesh(np.array(devices()), ("jobs",))
     jobs = np.arange(len(arrays[0])).reshape(-1, mesh.size, block)
     order = jobs.swapaxes(0, 1).ravel()
-    found = np.asarray(_run(function, mesh, shared, *(x[order] for x in arrays)))
+    found = np.asarray(_run(shared, *(x[order] for x in arrays), function=function, mesh=mesh))
     result = np.empty_like(found)
     result[order] = found
     return result
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _run(function, mesh, shared, *arrays):
+@partial(jit, static_argnames=("function", "mesh"))
+def _run(shared, *arrays, function, mesh):
     specs = (P(), *(P("jobs") for _ in arrays))
     return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=P("jobs"), check_vma=False)(
         shared, *arrays

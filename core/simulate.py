@@ -22,6 +22,7 @@ from jax.sharding import PartitionSpec as P
 
 from . import noise
 from .checks import checkpoint_rounds, seed_indices, whole
+from .compiled import classes, jit
 from .devices import devices
 from .progress import Progress, bar
 from .protocol import complete, meeting
@@ -29,7 +30,7 @@ from .tables import prepared
 from .tapes import BLOCK, block_rounds, one_round
 
 _TOGETHER = 256  # seeds at a time where rounds are phases: few rounds of much work each
-_LANES = 8  # seeds per device come in multiples of this, so every batch compiles to the same loops
+LANES = 8  # seeds per device come in multiples of this, so every batch compiles to the same loops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +51,9 @@ def stack(members: Iterable[Any]) -> Stacked:
     members = tuple(members)
     if not members:
         raise ValueError("stack needs at least one member, got none")
-    first = jax.tree.structure(members[0])
+    first = jax.tree.structure(members[0]), classes(members[0])
     for i, member in enumerate(members):
-        if jax.tree.structure(member) != first:
+        if (jax.tree.structure(member), classes(member)) != first:
             raise ValueError(
                 f"only members of one class with equal static fields can be stacked: "
                 f"member 0 is {members[0]!r}, member {i} is {member!r}"
@@ -135,7 +136,7 @@ def _run(env, learner, horizon, seeds, stops, root_seed, progress) -> Trace:
     runs = len(environments) * len(learners) * len(seeds)
     mesh = Mesh(np.array(devices()), ("seeds",))
     together = _TOGETHER if hasattr(learners[0], "num_phases") else None
-    lanes = _LANES if together is None or len(seeds) <= together * mesh.size else together
+    lanes = LANES if together is None or len(seeds) <= together * mesh.size else together
     numbers = _pad(seeds, mesh.size * lanes).astype(np.uint32)
     numbers = jax.device_put(numbers, NamedSharding(mesh, P("seeds")))
     players = jax.device_put(players, NamedSharding(mesh, P()))  # once, not for every chunk
@@ -205,20 +206,20 @@ def _over_seeds(f, mesh, num_carries):
     return jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=P("seeds"), check_vma=False)
 
 
-@partial(jax.jit, static_argnames=("num_stops", "sizes", "mesh"))
+@partial(jit, static_argnames=("num_stops", "sizes", "mesh"))
 def _init(env, learner, numbers, root, *, num_stops, sizes, mesh):
     """The carry of a fresh run."""
     return _over_seeds(_starting(root, num_stops, sizes), mesh, 0)(env, learner, numbers)
 
 
-@partial(jax.jit, static_argnames=("sizes", "mesh"), donate_argnums=(5,))
+@partial(jit, static_argnames=("sizes", "mesh"), donate_argnums=(5,))
 def _advance(env, learner, numbers, root, stops, carry, begin, index, until, *, sizes, mesh):
     """The carry of runs at round `begin`, played to round `until`."""
     play = _playing(root, stops, begin, index, until, sizes)
     return _over_seeds(play, mesh, 1)(env, learner, numbers, carry)
 
 
-@partial(jax.jit, static_argnames=("sizes", "mesh", "together"))
+@partial(jit, static_argnames=("sizes", "mesh", "together"))
 def _whole(env, learner, numbers, root, stops, until, *, sizes, mesh, together):
     """The records of runs from their beginning, in one go: for rounds that are phases. A CPU takes
     the seeds `together` so many at a time, whose states then never leave its cache."""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import noise
+from .compiled import jit
 from .devices import devices
 from .protocol import Noise
 
@@ -35,7 +36,7 @@ def environment_tape(env: Any, seeds: np.ndarray, rounds: int, root_seed: int) -
     ...]."""
     devices()  # before JAX starts: one a core
     numbers = jnp.asarray(seeds.astype(np.uint32))
-    return _tape(env, numbers, noise.root(root_seed), rounds, block_rounds(env))
+    return _tape(env, numbers, noise.root(root_seed), rounds=rounds, size=block_rounds(env))
 
 
 def environment_keys(seeds: np.ndarray, root_seed: int) -> np.ndarray:
@@ -50,8 +51,8 @@ def environment_keys(seeds: np.ndarray, root_seed: int) -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(words))(jnp.asarray(seeds.astype(np.uint32))))
 
 
-@partial(jax.jit, static_argnames=("rounds", "size"))
-def _tape(env, numbers, root, rounds, size):
+@partial(jit, static_argnames=("rounds", "size"))
+def _tape(env, numbers, root, *, rounds, size):
     blocks = jnp.arange(-(-rounds // size), dtype=jnp.uint32)
 
     def one(number):

@@ -21,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from . import noise
+from .compiled import jit
 from .devices import devices
 from .protocol import BanditFeedback, Pulls, RewardSums
 
@@ -183,7 +184,7 @@ def batch_size(num_arms: int, runs: int) -> int:
 # ---- the program ---------------------------------------------------------------------------
 
 
-@partial(jax.jit, static_argnames=("rounds", "stops", "view", "mesh"))
+@partial(jit, static_argnames=("rounds", "stops", "view", "mesh"))
 def _play(learner, sums, features, arms, index, key, numbers, *, rounds, stops, view, mesh):
     def local(learner, sums, features, arms, index, key, numbers):
         one = partial(
@@ -200,7 +201,7 @@ def _play(learner, sums, features, arms, index, key, numbers, *, rounds, stops, 
     )(learner, sums, features, arms, index, key, numbers)
 
 
-@partial(jax.jit, static_argnames="rounds")
+@partial(jit, static_argnames="rounds")
 def _pulls(learner, sums, features, key, *, rounds):
     def body(players, tape):
         players, pulls = _phase(learner, sums, features, players, tape)

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import samplers
+from ..core.compiled import jit
 from ..core.noise import normal, stream
 from ..core.progress import Progress, bar
 from ..core.protocol import Iterations, Key, concrete
@@ -253,7 +254,7 @@ def _solve_lanes(problem, shift, b, omega):
     return jax.vmap(problem.solve)(shift, b, omega)
 
 
-@jax.jit
+@jit
 def _shifts(problem, tape):
     return jax.vmap(jax.vmap(problem.shift))(tape)
 

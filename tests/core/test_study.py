@@ -460,6 +460,9 @@ def test_the_size_of_a_block_follows_memory_and_length(monkeypatch):
     assert block_size(small, 10**9) == 256
     assert block_size(SeedMemory(1000, 1 << 20), 100) == 64
     assert block_size(SeedMemory(1000, 1 << 40), 100) == 1
+    cores = len(executors.devices())
+    heavy = [block_size(SeedMemory(1000, 1000, state), 100) for state in (10_000, 70_000, 1 << 20)]
+    assert heavy == [4096, 16 * cores, 8 * cores]  # as many as a cache holds, in eights
     monkeypatch.setattr(executors, "available_memory", lambda: 10_000)
     assert block_size(small, 100) == 5
 

@@ -1,0 +1,45 @@
+"""`jax.jit` that tells classes apart.
+
+JAX 0.10 finds a compiled program by the structures of its arguments, and structures of dataclasses
+are equal to it whatever their classes are: it may run the program of UCB1 for another learner with
+the same fields. (Their hashes differ, so this happens once in a while only.) Here the classes are a
+static argument of the program.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+
+def jit(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """`jax.jit(function, **options)` for positional arguments that hold dataclasses, such as
+    learners; static arguments are keywords, named in `static_argnames`."""
+    names = options.pop("static_argnames", ())
+    names = (names,) if isinstance(names, str) else tuple(names)
+
+    def program(*arguments, classes_, **static):
+        return function(*arguments, **static)
+
+    program.__name__ = getattr(function, "__name__", "program")  # for profiles
+    compiled = jax.jit(program, static_argnames=(*names, "classes_"), **options)
+
+    @functools.wraps(function)
+    def call(*arguments, **static):
+        return compiled(*arguments, classes_=classes(arguments), **static)
+
+    call._cache_size = compiled._cache_size  # pyright: ignore[reportAttributeAccessIssue]
+    return call
+
+
+def classes(tree: Any) -> Any:
+    """The classes of a pytree's nodes, nested as they are; hashable."""
+    return _classes(jax.tree.structure(tree))
+
+
+def _classes(structure: Any) -> Any:
+    node = structure.node_data()
+    return node and (node[0], *map(_classes, structure.children()))
