@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regrax.core import noise
+from regrax.core.compiled import jit
 
 
 @flax.struct.dataclass
@@ -68,7 +69,7 @@ def play(env: Any, num_rounds: int = 60, num_seeds: int = 3) -> Played:
     return jax.device_get(_play(env, jnp.arange(num_seeds, dtype=jnp.uint32), jnp.asarray(arms)))
 
 
-@jax.jit
+@jit
 def _play(env, seeds, arms):
     def one(seed):
         first = env.init(noise.stream(key(seed), "init"))

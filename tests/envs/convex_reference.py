@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from regrax.core import noise
+from regrax.core.compiled import jit
 from regrax.core.domains import Ball, Box, Domain, Simplex
 
 
@@ -23,7 +24,7 @@ class Played(NamedTuple):
     tape: Any  # [rounds, ...]
 
 
-@jax.jit
+@jit
 def _play(env, actions, seed):
     rounds = len(jax.tree.leaves(actions)[0])
     key = noise.stream(noise.root(5), seed)

@@ -12,6 +12,7 @@ import scipy.stats as sps
 
 import regrax.envs as envs
 from regrax.core import samplers
+from regrax.core.compiled import jit
 from regrax.core.simulate import simulate
 from regrax.envs import bandits
 from regrax.tests.envs.conformance import (
@@ -59,8 +60,8 @@ def test_a_history_agrees_with_numpy(name):
         np.testing.assert_allclose(report["simple_regret"], gaps[0], rtol=1e-6)
 
 
-@partial(jax.jit, static_argnums=2)
-def first_arm(env, key, n):
+@partial(jit, static_argnames="n")
+def first_arm(env, key, *, n):
     return env.reward(env.noise(key, n), 0)
 
 
@@ -77,7 +78,7 @@ def first_arm(env, key, n):
 )
 def test_rewards_have_the_stated_mean_and_variance(env, law):
     n = 100_000
-    x = np.asarray(first_arm(env, key(1), n), np.float64)
+    x = np.asarray(first_arm(env, key(1), n=n), np.float64)
     variance = law.var()
     fourth = float(law.stats(moments="k")) * variance**2 + 3 * variance**2
     assert abs(x.mean() - law.mean()) < SIGMAS * np.sqrt(variance / n)
@@ -108,7 +109,7 @@ def test_rewards_of_all_arms_agree_with_the_arm_played(name):
 # ---- regret --------------------------------------------------------------------------------
 
 
-@jax.jit
+@jit
 def regret(env, pulls):
     return env.evaluate(bandits.BanditState(pulls), 0)["regret"]
 

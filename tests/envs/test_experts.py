@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from regrax.core import noise
+from regrax.core.compiled import jit
 from regrax.core.domains import Simplex
 from regrax.core.learners.convex import OGD, MirrorDescent
 from regrax.core.learners.experts import AdaNormalHedge, Hedge
@@ -28,7 +29,7 @@ from . import reference_expert_regret as reference
 KEY = noise.root(0)
 
 
-@jax.jit
+@jit
 def play(env, weights):
     """What is reported after every round, with the sums of what `step` adds, and what was seen."""
 

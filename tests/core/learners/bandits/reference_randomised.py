@@ -201,17 +201,3 @@ class GradientBandit:
             direction = (i == arm) - chance
             self.preferences[i] += self.step_size * (reward - base) * direction
         self.rewards.append(reward)
-
-
-class Hedge:
-    """Learns from the rewards of all arms; `rate` is a function of the round, from 1."""
-
-    def __init__(self, num_arms, rate):
-        self.rate, self.t, self.losses = rate, 1, [0.0] * num_arms
-
-    def chances(self):
-        return softmax([-self.rate(self.t) * loss for loss in self.losses])
-
-    def update(self, arm, rewards):
-        self.losses = [loss + 1 - r for loss, r in zip(self.losses, rewards, strict=True)]
-        self.t += 1

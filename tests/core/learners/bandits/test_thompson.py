@@ -12,6 +12,7 @@ import pytest
 from scipy import integrate, stats
 
 from regrax.core import noise, samplers
+from regrax.core.compiled import jit
 from regrax.core.learners.bandits.thompson import ThompsonBeta, ThompsonGaussian
 from regrax.core.protocol import BanditFeedback
 
@@ -31,7 +32,7 @@ def table(kind):
     return draws[kind]().astype(np.float32)
 
 
-@jax.jit
+@jit
 def play(learner, rewards, tape):
     """Arms [T] and the recommendation at the end."""
 
@@ -130,7 +131,7 @@ def best_of(laws):
     return chances
 
 
-@jax.jit
+@jit
 def counts_of_arms(learner, played, rewards, tape):
     """How often each arm comes up in N draws after each of some histories, [histories, K]."""
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regrax.core import noise
+from regrax.core.compiled import jit
 from regrax.core.protocol import RewardSums, complete
 from regrax.envs.best_arm import RewardTable
 
@@ -34,7 +35,7 @@ def play(learner: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     return counts, arms[:, -3], arms[:, -1]
 
 
-@jax.jit
+@jit
 def _play(learner, rewards):
     def one(table):
         num_arms, budget = table.shape

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from regrax.core import noise
+from regrax.core.compiled import jit
 from regrax.core.learners.best_arm.bayesgap import BayesGap
 from regrax.core.protocol import BanditFeedback
 
@@ -24,7 +25,7 @@ def _problems():
     return x, theta, tape
 
 
-@jax.jit
+@jit
 def _play(learner, x, means, tape):
     """Arms, rewards and recommendations, [seeds, T]; `x` is () where there are no features."""
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from regrax.core import graphs, noise
+from regrax.core.compiled import jit
 from regrax.core.domains import Ball, Box, Simplex
 from regrax.core.learners.combinatorial import FTPL
 from regrax.core.losses import LinearLoss
@@ -36,10 +37,10 @@ def game(learner, costs, tape):
     return points, state
 
 
-play = jax.jit(game)
+play = jit(game)
 
 
-@jax.jit
+@jit
 def play_many(learner, costs, seeds):
     """The mean point of every round, over the noise of the seeds."""
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from regrax.core import noise
+from regrax.core.compiled import jit
 from regrax.core.domains import Ball, Box, Simplex
 from regrax.core.losses import LinearLoss, LogisticLoss, QuadraticLoss
 
@@ -31,7 +32,7 @@ class Game(NamedTuple):
     recommended: np.ndarray  # [d]
 
 
-@jax.jit
+@jit
 def _play(learner, losses):
     def one_round(state, loss):
         point = learner.act(state, (), ())

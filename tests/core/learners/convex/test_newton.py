@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from regrax.core.compiled import jit
 from regrax.core.domains import Ball, Box
 from regrax.core.learners.convex import OnlineNewton, OptimisticNewton
 from regrax.core.learners.convex.matrix_norm import step
@@ -54,7 +55,7 @@ def problems(condition, number=60):
     return (matrices + np.swapaxes(matrices, 1, 2)) / 2, points
 
 
-@jax.jit
+@jit
 def project_all(domain, matrices, points):
     project = lambda H, y: step(domain, H, y, jnp.zeros_like(y))  # noqa: E731
     return jax.vmap(project)(matrices, points)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from regrax.core import noise
+from regrax.core.compiled import jit
 from regrax.core.losses import LinearLoss
 from regrax.core.protocol import GroupContext
 
@@ -29,15 +30,7 @@ TABLES = {
 }
 
 
-def compiled(game):
-    """`game(learner, ...)` under jit, with the classes of the learner as part of the key: to JAX
-    0.10 two dataclasses with equal fields are one structure, and it may run the program of the
-    other."""
-    program = jax.jit(lambda classes, *arguments: game(*arguments), static_argnums=0)
-    return lambda learner, *rest: program(str(jax.tree.structure(learner)), learner, *rest)
-
-
-@compiled
+@jit
 def play(learner, table, awake=None):
     """Weights [T, K] before every round, and the last state."""
 

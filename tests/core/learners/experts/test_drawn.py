@@ -10,18 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from regrax.core.compiled import jit
 from regrax.core.learners.experts import AdaHedge, AdaNormalHedge, Drawn, Hedge, Sleeping, Squint
 from regrax.core.protocol import FullFeedback, GroupContext, complete
 from regrax.core.simulate import simulate
 from regrax.envs import BernoulliBandit, FullInformation, WithHindsight
 
 from ..bandits import reference_randomised as reference
-from .games import KEY, compiled, play
+from .games import KEY, play
 
 ENV = FullInformation(BernoulliBandit([0.3, 0.5, 0.7]))
 
 
-@compiled
+@jit
 def arms_of(learner, rewards, tape):
     def one_round(state, row):
         rewards, u = row

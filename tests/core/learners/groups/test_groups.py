@@ -10,6 +10,7 @@ import pytest
 
 import regrax as rx
 from regrax.core import noise
+from regrax.core.compiled import jit
 from regrax.core.domains import Ball
 from regrax.core.learners.convex.gradient import OGD
 from regrax.core.learners.experts import AdaNormalHedge, Hedge, Sleeping
@@ -47,7 +48,7 @@ def game(learner, features, active, labels):
     return jax.lax.scan(one, learner.init(KEY), (features, active, labels))[1]
 
 
-play = jax.jit(game)
+play = jit(game)
 RIDGES = Groups(OnlineRidge(D), AdaNormalHedge(G), G)
 FALLING = Groups(LinearPredictor(OGD(Ball(D, 1.0), gradient_bound=4.0)), AdaNormalHedge(G), G)
 

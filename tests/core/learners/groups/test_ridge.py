@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from regrax.core import noise
+from regrax.core.compiled import jit
 from regrax.core.learners.groups import OnlineRidge, VovkAzouryWarmuth
 from regrax.core.losses import SquaredLoss
 from regrax.core.protocol import GroupContext
@@ -16,7 +17,7 @@ KEY = noise.root(1)
 EVERY = np.array([True])
 
 
-@jax.jit
+@jit
 def forecasts(learner, features, labels):
     """Predictions [T], and the last state."""
 

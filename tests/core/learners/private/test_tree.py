@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from regrax.core import noise as tapes
+from regrax.core.compiled import jit
 from regrax.core.learners.private.tree import DPUCB
 from regrax.core.protocol import BanditFeedback
 
@@ -18,7 +19,7 @@ MEANS, T, RUNS = (0.3, 0.8, 0.5), 600, 4
 TABLE = coins(MEANS, T)
 
 
-@jax.jit
+@jit
 def play(learner, table, keys):
     """Arms of T rounds on a table, [run, T], and the last states."""
 

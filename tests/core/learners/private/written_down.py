@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regrax.core import noise as tapes
+from regrax.core.compiled import jit
 from regrax.core.protocol import Pulls, RewardSums
 
 
@@ -30,8 +31,8 @@ def key_of(run):
     return tapes.stream(tapes.root(7), jnp.asarray(run, jnp.uint32))
 
 
-@functools.partial(jax.jit, static_argnames="phases")
-def _play(learner, prefix, budgets, phases):
+@functools.partial(jit, static_argnames="phases")
+def _play(learner, prefix, budgets, *, phases):
     def one(budget, run):
         own = dataclasses.replace(learner, budget=budget)
 
@@ -56,7 +57,7 @@ def play(learner, table, budgets, phases):
     one run a budget. Every run has a key of its own, see `key_of`."""
     prefix = np.pad(np.cumsum(table, axis=1), [(0, 0), (1, 0)]).astype(np.float32)
     budgets = np.asarray(budgets, np.int32)
-    found = _play(learner, prefix, budgets, phases)
+    found = _play(learner, prefix, budgets, phases=phases)
     return jax.device_get(found)
 
 
