@@ -68,7 +68,7 @@ def test_simulate_tells_learners_apart():
 
         return Plays
 
-    env = rx.envs.BernoulliBandit(np.linspace(0.1, 0.9, 8))
-    for arm in range(8):
+    env = rx.envs.BernoulliBandit(np.linspace(0.1, 0.9, 4))
+    for arm in range(4):
         pulls = rx.simulate(env, make(arm)(), 5, 2, progress=False).metrics["pulls"]
-        np.testing.assert_array_equal(pulls[-1], np.tile(5 * (np.arange(8) == arm), (2, 1)))
+        np.testing.assert_array_equal(pulls[-1], np.tile(5 * (np.arange(4) == arm), (2, 1)))

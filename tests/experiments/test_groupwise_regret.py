@@ -66,7 +66,9 @@ def test_studies_are_named_apart_and_of_the_size_that_is_said(figure, scale):
     if scale == "paper" and figure.name.startswith("synthetic"):
         assert [(study.horizon, study.seeds) for study in found] == [(100_000, 10)]
     if scale == "paper" and figure.name in ("fresh", "growth"):
-        assert all((study.horizon, study.seeds) == (100_000, 1000) for study in found)
+        sizes = {study.name: (study.horizon, study.seeds) for study in found}
+        assert sizes["fresh perm"] == (100_000, 1000)
+        assert min(sizes.values()) >= (100_000, 250)
 
 
 @pytest.mark.parametrize("figure", paper.PAPER.figures, ids=lambda figure: figure.name)

@@ -15,6 +15,7 @@ from ..parameters import filled
 from .weights import all_awake
 
 _FAR = 40.0  # in the exponent; weights that float32 has no room for are below exp(-87)
+_COLD = 1e-30  # temperatures below it count as 0: their inverse is near the end of float32
 
 
 class AdaHedgeState(NamedTuple):
@@ -67,7 +68,8 @@ class AdaHedge:
 
     def _temperature(self, state):
         """One over the rate."""
-        return value(state.gap) * np.float32(1 / math.log(max(filled(self, "num_arms"), 2)))
+        temperature = value(state.gap) / np.float32(math.log(max(filled(self, "num_arms"), 2)))
+        return jnp.where(temperature > _COLD, temperature, 0)
 
 
 def behind(losses: Pair) -> jax.Array:
@@ -102,7 +104,8 @@ def mixability_gap(
     small = temperature * jnp.log1p(jnp.sum(weights * excess(jnp.minimum(x, _FAR))))
     after = jnp.sum(powers(behind + losses, temperature))
     # The leader has weight 1 / (sum of powers).
-    large = mean + temperature * jnp.log(after * jnp.max(weights))
+    some = (temperature > 0) & (after > 0)
+    large = mean + temperature * jnp.log(jnp.where(some, after * jnp.max(weights), 1))
     near = (temperature > 0) & (jnp.max(x) <= _FAR)
     return jnp.where(near, small, jnp.maximum(large, 0))
 

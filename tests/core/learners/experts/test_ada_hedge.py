@@ -182,3 +182,12 @@ def test_a_long_game_loses_no_digits():
         ahead = after
     assert delta > 10
     assert float(value(state.gap)) == pytest.approx(delta, rel=1e-6)
+
+
+def test_differences_at_the_end_of_float32_do_no_harm():
+    """Losses of 10^-38 leave a mixability gap whose inverse is infinite in float32."""
+    table = np.full((T, K), np.finfo(np.float32).tiny, np.float32)
+    table[2, 1], table[5, 0], table[9, 2] = 0, 1, 0.5
+    weights, _ = play(AdaHedge(K), table)
+    assert np.all(np.isfinite(weights))
+    np.testing.assert_allclose(np.sum(weights, axis=1), 1, atol=1e-6)
