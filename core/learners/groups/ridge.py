@@ -88,7 +88,7 @@ class OnlineRidge:
 
 
 @flax.struct.dataclass
-class VovkAzouryWarmuth:
+class VovkAzouryWarmuth(OnlineRidge):
     """Predicts theta^T x, with theta the ridge regression on the rounds so far and on this round
     with label 0: what `OnlineRidge` predicts, over 1 + x^T P x.
 
@@ -101,27 +101,8 @@ class VovkAzouryWarmuth:
     Arguments as for `OnlineRidge`.
     """
 
-    dimension: int | None = flax.struct.field(pytree_node=False, default=None)
-    regularisation: Any = 1.0
-
-    def __post_init__(self):
-        require(self, "regularisation", lambda x: x > 0, "positive")
-
-    def init(self, key):
-        return start(filled(self, "dimension"), self.regularisation)
-
-    def noise(self, key, num_rounds):
-        return ()
-
     def act(self, state, observation, noise):
         with jax.enable_x64(True):
             x, direction = _direction(state, observation.features)
             shrink = 1 + jnp.sum(direction * x)
             return (jnp.sum(state.solution * x) / shrink).astype(jnp.float32)
-
-    def update(self, state, observation, prediction, feedback):
-        return take_in(state, observation.features, feedback.label)
-
-    def recommend(self, state):
-        with jax.enable_x64(True):
-            return state.solution.astype(jnp.float32)
