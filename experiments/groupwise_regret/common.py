@@ -165,7 +165,8 @@ def over_root(study: str, learner: str, data: Data, level: float) -> Estimate:
 
 def group_exponents(study: str, learner: str, data: Data, level: float) -> list[Estimate]:
     """The power of its rounds with which the mean regret of each group grows over the last eighth
-    to whole of the run; -infinity where it is not positive throughout (nothing to bound)."""
+    to whole of the run. -infinity where it is surely not positive at the end: there is nothing to
+    bound. NaN where it is positive there and was not before: that is no power."""
     dataset = data[study]
     values, rounds = regrets(dataset, learner), regrets(dataset, learner, "group_rounds")
     split = split_level(level, values.shape[2])
@@ -173,8 +174,7 @@ def group_exponents(study: str, learner: str, data: Data, level: float) -> list[
     found = []
     for group in range(values.shape[2]):
         times, own = rounds[late, :, group].mean(axis=1), values[late, :, group]
-        highest = mean(own, level=split_level(split, 2 * len(own))).high
-        if np.any(np.asarray(highest) <= 0):
+        if mean(own[-1], level=split).high <= 0:
             found.append(Estimate(-np.inf, -np.inf, -np.inf, split))
         elif np.any(own.mean(axis=1) <= 0):
             found.append(Estimate(np.nan, np.nan, np.nan, split))

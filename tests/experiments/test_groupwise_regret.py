@@ -12,7 +12,7 @@ from regrax.core import claims, plotting
 from regrax.core.study import run
 from regrax.envs.grouped_data import published_orders, shapes_and_colours
 from regrax.experiments import groupwise_regret as paper
-from regrax.experiments.groupwise_regret import beyond, common, fresh, people, published
+from regrax.experiments.groupwise_regret import beyond, common, fresh, people
 from regrax.experiments.paper import SCALES
 from regrax.experiments.reproduce import Options, reproduce, select
 
@@ -83,8 +83,9 @@ def test_every_figure_is_drawn_and_every_claim_judged(figure):
     with plotting.style():
         figure.plot(data).savefig(io.BytesIO(), dpi=20)
     for claim in paper.PAPER.claims_of(figure):
-        result = claims.judge(claim, data)
-        assert not math.isnan(result.estimate.value) or "not a number" in result.reason
+        value = claims.judge(claim, data).estimate.value
+        # Published tables are of another number of rounds: nothing to compare with.
+        assert math.isnan(value) == ("table" in claim.name or "hindsight" in claim.name)
 
 
 def test_a_figure_for_real(tmp_path):
@@ -161,11 +162,16 @@ def test_the_table_is_met_where_it_is_and_missed_where_it_is_not(monkeypatch):
 
 
 def test_exponents_of_known_growth():
-    """Linear growth has exponent 1; what is surely negative is not counted."""
+    """Linear growth has exponent 1; what is surely negative at the end is not counted, what only
+    began so is not a power."""
     data = {"fresh perm": dataset([[4.0, 2.0, -3.0]] * 2, common.PLAYERS)}
     exponents = common.group_exponents("fresh perm", common.OURS, data, 0.99)
     assert [e.value for e in exponents[2:]] == [-math.inf]
     assert all(e.value == pytest.approx(1, abs=0.01) for e in exponents[:2])
+    late = data["fresh perm"].copy(deep=True)
+    late["group_regret"][:, :, 0] = -late["group_regret"][:, :, 0]
+    turned = common.group_exponents("fresh perm", common.OURS, {"fresh perm": late}, 0.99)
+    assert math.isnan(turned[0].value) and turned[2].value == -math.inf
     assert common.largest_exponent("fresh perm", common.OURS, data, 0.99).value == pytest.approx(
         1, abs=0.01
     )
@@ -190,4 +196,3 @@ def test_what_groups_cost_by_hand():
     bound = 25 * math.log1p(88) + math.sqrt(300 * math.log(6 * (1 + 1.5 * (1 + math.log(101)))))
     held = fresh._over_bound("6 groups", {"6 groups": dataset(many, common.PLAYERS)}, 0.99)
     assert held.value == pytest.approx(3 / bound, rel=1e-2)
-    assert published.PRINTED < 0.01
