@@ -50,6 +50,17 @@ class GroupContext(NamedTuple):
     active: jax.Array  # [G] bool
 
 
+class Context(NamedTuple):
+    """What a round of a contextual bandit shows before it is played: the features of every arm.
+
+    [K, d] where arms have features of their own and a model is shared by all; or [d] where all arms
+    show the same and each has a model of its own ("disjoint"). The second is the first with the
+    features in block a of R^(K d), zeros elsewhere, for arm a: those are never written out.
+    """
+
+    features: jax.Array
+
+
 class Mixture(NamedTuple):
     """A randomised action: `points[i]` with probability `weights[i]`. Losses are expectations."""
 
@@ -146,7 +157,8 @@ def complete(learner: L, env: Any, horizon: int) -> L:
     Raises:
       ValueError: a blank `num_arms` that the environment does not know, or one that was set by
         hand to something else than the environment's; a learner of phases in an environment
-        without a budget; a horizon beyond the rounds that the environment has.
+        without a budget; a horizon beyond the rounds that the environment has, or that a learner
+        was told to keep.
     """
     if not dataclasses.is_dataclass(learner) or isinstance(learner, type):
         raise ValueError(f"a learner is a dataclass instance, got {learner!r}")
@@ -160,11 +172,24 @@ def complete(learner: L, env: Any, horizon: int) -> L:
         value = getattr(learner, field.name)
         if field.name == "num_arms":
             blanks |= _agree(learner, env, value)
-        elif value is None and field.name == "horizon":
-            blanks["horizon"] = np.float32(horizon)
+        elif field.name == "horizon":
+            blanks |= _rounds_to_keep(learner, field, value, horizon)
         elif value is None and getattr(env, field.name, None) is not None:
             blanks[field.name] = getattr(env, field.name)
     return dataclasses.replace(learner, **blanks) if blanks else learner
+
+
+def _rounds_to_keep(learner, field, value, horizon) -> dict[str, Any]:
+    """The horizon, as a number; or, where it is a static field, as the size of a memory."""
+    static = not field.metadata.get("pytree_node", True)
+    if value is None:
+        return {"horizon": int(horizon) if static else np.float32(horizon)}
+    if static and value < horizon:
+        raise ValueError(
+            f"{type(learner).__name__}(horizon={value}) has no room for {horizon} rounds: leave "
+            f"horizon out and it is taken from the run"
+        )
+    return {}
 
 
 def _check_phases(learner: Any, env: Any) -> None:
