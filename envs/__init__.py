@@ -1,5 +1,6 @@
 """Environments: what a learner plays against. Each is a frozen pytree of parameters."""
 
+from . import classification_data as classification_data
 from . import datasets as datasets
 from . import sea_scenarios as sea  # noqa: F401
 from . import tally_losses as tally_losses
@@ -22,6 +23,9 @@ from .best_arm_instances import karnin_2013_budget as karnin_2013_budget
 from .best_arm_instances import linear_gape as linear_gape
 from .best_arm_instances import private_arms as private_arms
 from .best_arm_instances import soare as soare
+from .classification_data import Classification as Classification
+from .contextual import ClassificationBandit as ClassificationBandit
+from .contextual import classification as classification
 from .convex import SEA as SEA
 from .drawn_arms import DPBAIPaper as DPBAIPaper
 from .drawn_arms import LogisticArms as LogisticArms
