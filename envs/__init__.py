@@ -64,6 +64,8 @@ from .instances import one_good_arm as one_good_arm
 from .instances import worst_gap as worst_gap
 from .linear_systems import DiagonalShifts as DiagonalShifts
 from .linear_systems import Tabulated as Tabulated
+from .misspecified import MisspecifiedLinear as MisspecifiedLinear
+from .misspecified import hidden_direction as hidden_direction
 from .nonstationary import PiecewiseStationaryBandit as PiecewiseStationaryBandit
 from .nonstationary import abrupt as abrupt
 from .nonstationary import garivier_moulines as garivier_moulines
@@ -75,6 +77,12 @@ from .shortest_path import ShortestPathTable as ShortestPathTable
 from .solver_table import SolverTable as SolverTable
 from .sparse_systems import read_matrix as read_matrix
 from .sparse_systems import tabulate_systems as tabulate_systems
+from .synthetic_contexts import BernoulliLinearContexts as BernoulliLinearContexts
+from .synthetic_contexts import FourierContexts as FourierContexts
+from .synthetic_contexts import LinearContexts as LinearContexts
+from .synthetic_contexts import LogisticContexts as LogisticContexts
+from .synthetic_contexts import NonlinearContexts as NonlinearContexts
+from .synthetic_contexts import SmallLossContexts as SmallLossContexts
 from .tally_losses import CurvedLosses as CurvedLosses
 from .tally_losses import StepLosses as StepLosses
 from .tally_losses import TableLosses as TableLosses

@@ -55,11 +55,8 @@ class PhasedElimination:
     means are linear up to errors of size epsilon, its arm is within O(epsilon sqrt(d)) of the best
     per phase: Lattimore, Szepesvari and Weisz, "Learning with good feature representations in
     bandits and in RL with a generative model", ICML 2020. The design is optimal to a relative
-    `tolerance` (`design.g_optimal`), on d (d + 1) / 2 arms at most. Recommends the active arm with
-    the largest estimate; ties go to the lowest index.
-
-    Under `vmap` a design is computed for all seeds when one begins a phase: thousands of seeds at
-    once pay for thousands.
+    `tolerance` (`design.g_optimal`); its support is small, but not cut to the d (d + 1) / 2 arms of
+    the book. Recommends the active arm with the largest estimate; ties go to the lowest index.
 
     Args:
       sigma: rewards are sigma-subgaussian; taken from an environment that says it.
@@ -102,81 +99,78 @@ class PhasedElimination:
         state = self._begun(state, features)
         state = state._replace(arms=add(state.arms, arm, feedback.reward))
         over = jnp.all(state.arms.pulls >= state.counts)
-        return rarely(self._end)(over, state, features)
+        return rarely(_end, over, state, self, features)
 
     def recommend(self, state):
         return argmax(jnp.where(state.active, state.estimates, -jnp.inf))
 
     def _begun(self, state, features):
         """`state` with a phase under way."""
-        waiting = jnp.all(state.counts == 0)
-        return rarely(self._begin)(waiting, state, features)
+        return rarely(_begin, jnp.all(state.counts == 0), state, self, features)
 
-    def _begin(self, state, features):
-        num_arms, d = features.shape
-        design = g_optimal(features, state.active, tolerance=self.tolerance)
-        phase = state.phase + 1
-        amount = 2 * d * (filled(self, "sigma") / _accuracy(phase)) ** 2 * self._log(phase)
-        amount = jnp.minimum(amount, _LONGEST)
-        counts = allocation.ceil_rounding(design, amount, jnp.int32(_LONGEST) + num_arms)
-        # Arms without features have no design: their means are 0 for certain.
-        counts = jnp.where(jnp.any(counts > 0), counts, state.active.astype(jnp.int32))
-        return state._replace(counts=counts, arms=fresh(num_arms), phase=phase)
 
-    def _end(self, state, features):
-        theta = allocation.least_squares(features, state.counts, state.arms.totals)
-        estimates = allocation.predictions(features, theta)
-        largest = jnp.max(jnp.where(state.active, estimates, -jnp.inf))
-        stays = largest - estimates <= 2 * _accuracy(state.phase)
-        return state._replace(
-            active=state.active & stays, estimates=estimates, counts=jnp.zeros_like(state.counts)
-        )
+def _begin(state, learner, features):
+    """The next phase: its design and pulls."""
+    num_arms, d = features.shape
+    design = g_optimal(features, state.active, tolerance=learner.tolerance)
+    phase = state.phase + 1
+    number = phase.astype(jnp.float32)
+    chance = filled(learner, "horizon") if learner.delta is None else 1 / learner.delta
+    level = jnp.log(num_arms * number * (number + 1) * chance)
+    amount = 2 * d * (filled(learner, "sigma") / _accuracy(phase)) ** 2 * level
+    amount = jnp.minimum(amount, _LONGEST)
+    counts = allocation.ceil_rounding(design, amount, jnp.int32(_LONGEST) + num_arms)
+    # Arms without features have no design: their means are 0 for certain.
+    counts = jnp.where(jnp.any(counts > 0), counts, state.active.astype(jnp.int32))
+    return state._replace(counts=counts, arms=fresh(num_arms), phase=phase)
 
-    def _log(self, phase):
-        """ln(K l (l + 1) / delta)."""
-        length = phase.astype(jnp.float32)
-        chance = filled(self, "horizon") if self.delta is None else 1 / jnp.float32(self.delta)
-        return jnp.log(filled(self, "num_arms") * length * (length + 1) * chance)
+
+def _end(state, learner, features):
+    """What the phase says of the means, and which arms stay."""
+    theta = allocation.least_squares(features, state.counts, state.arms.totals)
+    estimates = allocation.predictions(features, theta)
+    largest = jnp.max(jnp.where(state.active, estimates, -jnp.inf))
+    stays = largest - estimates <= 2 * _accuracy(state.phase)
+    return state._replace(
+        active=state.active & stays, estimates=estimates, counts=jnp.zeros_like(state.counts)
+    )
 
 
 def _accuracy(phase):
     return jnp.exp2(-jnp.minimum(phase, _FINEST).astype(jnp.float32))
 
 
-def rarely(change: Callable[..., Any]) -> Callable[..., Any]:
-    """A function (needed, state, *context) -> state that is `change(state, *context)` where the
-    bool `needed` is true, else `state`.
+def rarely(change: Callable[..., Any], needed: jax.Array, state: Any, *context: Any) -> Any:
+    """`change(state, *context)` where the bool `needed` is true, else `state`.
 
     For long work in few rounds. Under `vmap` a `cond` would do it for all seeds in every round, and
     a loop that turns once at most for all seeds when one needs it; here the seeds that need it take
-    turns.
+    turns. All that is traced reaches `change` through its arguments.
     """
+    leaves, structure = jax.tree.flatten(context)
 
     @custom_vmap
-    def lanes(needed, state, *context):  # [B, ...] each
+    def call(needed, state, leaves):
+        def turn(loop):
+            return jnp.bool_(False), change(loop[1], *structure.unflatten(leaves))
+
+        return jax.lax.while_loop(lambda loop: loop[0], turn, (needed, state))[1]
+
+    @call.def_vmap
+    def take_turns(size, batched, needed, state, leaves):
+        def full(x, is_batched):
+            return x if is_batched else jnp.broadcast_to(x, (size, *jnp.shape(x)))
+
         def turn(loop):
             needed, state = loop
             lane = jnp.argmax(needed)
-            own = jax.tree.map(lambda x: x[lane], (state, *context))
-            new = change(*own)
-            return needed.at[lane].set(False), jax.tree.map(
-                lambda x, y: x.at[lane].set(y), state, new
-            )
+            own = [x[lane] if b else x for x, b in zip(leaves, batched[2], strict=True)]
+            new = call(needed[lane], jax.tree.map(lambda x: x[lane], state), own)
+            state = jax.tree.map(lambda x, y: x.at[lane].set(y), state, new)
+            return needed.at[lane].set(False), state
 
-        return jax.lax.while_loop(lambda loop: jnp.any(loop[0]), turn, (needed, state))[1]
+        start = full(needed, batched[0]), jax.tree.map(full, state, batched[1])
+        new = jax.lax.while_loop(lambda loop: jnp.any(loop[0]), turn, start)[1]
+        return new, jax.tree.map(lambda _: True, new)
 
-    @lanes.def_vmap
-    def rule(size, batched, *arguments):
-        def merge(x, is_batched):
-            x = x if is_batched else jnp.broadcast_to(x, (size, *x.shape))
-            return x.reshape(-1, *x.shape[2:])
-
-        new = lanes(*jax.tree.map(merge, arguments, tuple(batched)))
-        split = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), new)
-        return split, jax.tree.map(lambda _: True, new)
-
-    def one(needed, state, *context):
-        alone = jax.tree.map(lambda x: jnp.asarray(x)[None], (needed, state, *context))
-        return jax.tree.map(lambda x: x[0], lanes(*alone))
-
-    return one
+    return call(needed, state, leaves)

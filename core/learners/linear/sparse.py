@@ -95,7 +95,7 @@ class SparseElimination:
     c = 2 without noise (sigma = 0), else 3. The point next to theta* is never dropped and every
     query that returns nothing drops one, so it ends after N queries at most, with an arm within
     2 c epsilon of the best one: for certain, or with probability 1 - delta. That is
-    O(epsilon^-s d^s) queries, where O(epsilon sqrt(d)) is the most that methods without sparsity
+    O(epsilon^-s d^s) queries, where O(epsilon sqrt(d)) is the best that methods without sparsity
     reach in poly(d) queries.
 
     Reconstruction after Dong and Yang, "Does sparsity help in learning misspecified linear
@@ -164,7 +164,7 @@ class SparseElimination:
         state = self._started(state, features)
         state = state._replace(mean=add(state.mean, jnp.int32(0), feedback.reward))
         over = ~state.stopped & (state.mean.pulls[0] >= self._pulls())
-        return rarely(self._answered)(over, state, features)
+        return rarely(_answered, over, state, self, features)
 
     def recommend(self, state):
         return state.best_arm
@@ -177,35 +177,40 @@ class SparseElimination:
 
     def _started(self, state, features):
         """`state` with a query under way."""
-        return rarely(self._start)(state.point == len(state.tops), state, features)
+        return rarely(_start, state.point == len(state.tops), state, self, features)
 
-    def _start(self, state, features):
-        def more(arm, carry):
-            tops, arms = carry
-            values = _values(self.net, features[arm])
-            return jnp.maximum(tops, values), jnp.where(values > tops, arm, arms)
 
-        nothing = jnp.full_like(state.tops, -jnp.inf), state.arms
-        tops, arms = jax.lax.fori_loop(0, len(features), more, nothing)
-        return state._replace(tops=tops, arms=arms, point=argmax(tops))
+def _start(state, learner, features):
+    """What every point promises, and the first query."""
 
-    def _answered(self, state, features):
-        arm, top, mean = state.arms[state.point], state.tops[state.point], state.mean.means[0]
-        slack = np.float32(filled(self, "epsilon")) * jnp.where(filled(self, "sigma") > 0, 3, 2)
-        right = mean >= top - slack
-        agree = jnp.abs(_values(self.net, features[arm]) - mean) <= slack
-        survivors = state.survivors & (agree | right)
-        survivors = survivors & (right | (jnp.arange(len(survivors)) != state.point))
-        better = right | (mean > state.best_mean)
-        return state._replace(
-            survivors=survivors,
-            point=argmax(jnp.where(survivors, state.tops, -jnp.inf)),
-            mean=fresh(1),
-            queries=state.queries + 1,
-            best_mean=jnp.where(better, mean, state.best_mean),
-            best_arm=jnp.where(better, arm, state.best_arm),
-            stopped=right | ~jnp.any(survivors),
-        )
+    def more(arm, carry):
+        tops, arms = carry
+        values = _values(learner.net, features[arm])
+        return jnp.maximum(tops, values), jnp.where(values > tops, arm, arms)
+
+    nothing = jnp.full_like(state.tops, -jnp.inf), state.arms
+    tops, arms = jax.lax.fori_loop(0, len(features), more, nothing)
+    return state._replace(tops=tops, arms=arms, point=argmax(tops))
+
+
+def _answered(state, learner, features):
+    """What a query says of the points, and the next one."""
+    arm, top, mean = state.arms[state.point], state.tops[state.point], state.mean.means[0]
+    slack = np.float32(filled(learner, "epsilon")) * jnp.where(filled(learner, "sigma") > 0, 3, 2)
+    right = mean >= top - slack
+    agree = jnp.abs(_values(learner.net, features[arm]) - mean) <= slack
+    survivors = state.survivors & (agree | right)
+    survivors = survivors & (right | (jnp.arange(len(survivors)) != state.point))
+    better = right | (mean > state.best_mean)
+    return state._replace(
+        survivors=survivors,
+        point=argmax(jnp.where(survivors, state.tops, -jnp.inf)),
+        mean=fresh(1),
+        queries=state.queries + 1,
+        best_mean=jnp.where(better, mean, state.best_mean),
+        best_arm=jnp.where(better, arm, state.best_arm),
+        stopped=right | ~jnp.any(survivors),
+    )
 
 
 def _values(points, features):
