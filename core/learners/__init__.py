@@ -1,13 +1,29 @@
 """Learning algorithms, grouped by what they learn from."""
 
-from . import bandits, best_arm, combinatorial, convex, experts, groups, private, solver, tallying
+from . import (
+    bandits,
+    best_arm,
+    combinatorial,
+    convex,
+    experts,
+    groups,
+    linear,
+    neural,
+    private,
+    reductions,
+    solver,
+    tallying,
+)
 from .bandits import *  # noqa: F403
 from .best_arm import *  # noqa: F403
 from .combinatorial import *  # noqa: F403
 from .convex import *  # noqa: F403
 from .experts import *  # noqa: F403
 from .groups import *  # noqa: F403
+from .linear import *  # noqa: F403
+from .neural import *  # noqa: F403
 from .private import *  # noqa: F403
+from .reductions import *  # noqa: F403
 from .rounds import ByRound
 from .solver import *  # noqa: F403
 from .tallying import *  # noqa: F403
@@ -20,7 +36,10 @@ __all__ = [
     "convex",
     "experts",
     "groups",
+    "linear",
+    "neural",
     "private",
+    "reductions",
     "solver",
     "tallying",
 ]
@@ -30,6 +49,9 @@ __all__ += combinatorial.__all__
 __all__ += convex.__all__
 __all__ += experts.__all__
 __all__ += groups.__all__
+__all__ += linear.__all__
+__all__ += neural.__all__
 __all__ += private.__all__
+__all__ += reductions.__all__
 __all__ += solver.__all__
 __all__ += tallying.__all__
