@@ -24,21 +24,14 @@ def environments() -> dict[str, Callable[..., Any]]:
     """Environment classes, then named instances (functions that return one), by name."""
     from .. import envs
 
-    classes = _classes(envs, ("init", "noise", "step"))
-    instances = {
-        name: value
-        for module in _modules(envs)
-        for name, value in _own(module)
-        if inspect.isfunction(value) and str(value.__annotations__.get("return")) in classes
-    }
-    return classes | dict(sorted(instances.items()))
+    return _with_instances(envs, _classes(envs, ("init", "noise", "step")))
 
 
 def learners() -> dict[str, Callable[..., Any]]:
-    """Learner classes by name."""
+    """Learner classes, then named ones (functions that return one), by name."""
     from ..core import learners as package
 
-    return _classes(package, ("init", "act", "update"))
+    return _with_instances(package, _classes(package, ("init", "act", "update")))
 
 
 def first_line(described: Any) -> str:
@@ -66,7 +59,7 @@ def build(
     if name not in options:
         raise UsageError(f"no {kind} {name!r}: {did_you_mean(name, options)}")
     label = label or name
-    make, parameters = options[name], inspect.signature(options[name]).parameters
+    make, parameters = options[name], _parameters(options[name])
     for field in settings:
         if field not in parameters:
             raise UsageError(f"{label} has no field {field!r}: {did_you_mean(field, parameters)}")
@@ -153,6 +146,18 @@ def _classes(package: ModuleType, methods: tuple[str, ...]) -> dict[str, Callabl
     return dict(sorted(found.items()))
 
 
+def _with_instances(
+    package: ModuleType, classes: dict[str, Callable[..., Any]]
+) -> dict[str, Callable[..., Any]]:
+    instances = {
+        name: value
+        for module in _modules(package)
+        for name, value in _own(module)
+        if inspect.isfunction(value) and str(value.__annotations__.get("return")) in classes
+    }
+    return classes | dict(sorted(instances.items()))
+
+
 def _modules(package: ModuleType) -> Iterator[ModuleType]:
     yield package
     for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -167,11 +172,17 @@ def _own(module: ModuleType) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
+def _parameters(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Those with a name of their own: not `**options`."""
+    found = inspect.signature(make).parameters
+    return {name: x for name, x in found.items() if x.kind is not x.VAR_KEYWORD}
+
+
 def _fit(make: Callable[..., Any], field: str, value: Any) -> Any:
     """1e3 is meant as a whole number where a field holds one: static fields and `int` ones."""
     if not isinstance(value, float) or not value.is_integer():
         return value
-    annotation = str(inspect.signature(make).parameters[field].annotation)
+    annotation = str(_parameters(make)[field].annotation)
     fields = dataclasses.fields(make) if dataclasses.is_dataclass(make) else ()
     static = any(f.name == field and not f.metadata.get("pytree_node", True) for f in fields)
     return int(value) if static or annotation.startswith(("int", "<class 'int'>")) else value

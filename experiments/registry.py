@@ -7,6 +7,8 @@ from . import (
     groupwise_regret,
     introduction_to_bandits,
     learning_to_relax,
+    linear_contextual_bandits,
+    online_neural_regression,
     optimistic_mirror_descent,
     private_bandits,
     private_best_arm,
@@ -23,5 +25,7 @@ _MODULES = (
     learning_to_relax,
     groupwise_regret,
     optimistic_mirror_descent,
+    linear_contextual_bandits,
+    online_neural_regression,
 )
 PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in _MODULES}
