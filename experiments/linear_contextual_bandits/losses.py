@@ -82,8 +82,9 @@ FIGURES = (
 )  # fmt: skip
 CLAIMS = (
     Claim(
-        "fastcb-rate", "The regret of FastCB grows no faster than sqrt(L*)", _SOURCE, "small-loss",
-        "exponent at most 1/2", partial(_exponent, FAST), (-np.inf, 0.5),
+        "fastcb-rate", "With one gamma for all L* (the theorem's knows it) the regret of FastCB "
+        "grows no faster than sqrt(L*)", _SOURCE, "small-loss", "exponent at most 1/2",
+        partial(_exponent, FAST), (-np.inf, 0.5),
     ),
     Claim(
         "fastcb-gain", "Without loss FastCB has less regret than with 0.4 a round", _SOURCE,

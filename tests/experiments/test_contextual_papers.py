@@ -76,7 +76,12 @@ def test_every_figure_is_drawn_and_every_claim_judged(paper, figure):
 
 @pytest.mark.parametrize(
     ("name", "figure"),
-    [("linear", "small-loss"), ("linear", "misspecified"), ("neural", "small-loss")],
+    [
+        ("linear", "small-loss"),
+        ("neural", "small-loss"),
+        pytest.param("linear", "misspecified", marks=pytest.mark.slow),
+        pytest.param("neural", "digits", marks=pytest.mark.slow),
+    ],
 )
 def test_a_figure_for_real(name, figure, tmp_path):
     paper = PAPERS[name]
