@@ -157,8 +157,8 @@ def complete(learner: L, env: Any, horizon: int) -> L:
     Raises:
       ValueError: a blank `num_arms` that the environment does not know, or one that was set by
         hand to something else than the environment's; a learner of phases in an environment
-        without a budget; a horizon beyond the rounds that the environment has, or that a learner
-        was told to keep.
+        without a budget; a contextual learner where no contexts are shown; a horizon beyond the
+        rounds that the environment has, or that a learner was told to keep.
     """
     if not dataclasses.is_dataclass(learner) or isinstance(learner, type):
         raise ValueError(f"a learner is a dataclass instance, got {learner!r}")
@@ -176,6 +176,11 @@ def complete(learner: L, env: Any, horizon: int) -> L:
             blanks |= _rounds_to_keep(learner, field, value, horizon)
         elif value is None and getattr(env, field.name, None) is not None:
             blanks[field.name] = getattr(env, field.name)
+    if getattr(learner, "disjoint", True) is None and "disjoint" not in blanks:
+        raise ValueError(
+            f"{type(learner).__name__} learns from contexts, and {type(env).__name__} shows none: "
+            f"play a contextual bandit, such as envs.classification('digits')"
+        )
     return dataclasses.replace(learner, **blanks) if blanks else learner
 
 

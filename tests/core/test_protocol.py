@@ -69,3 +69,18 @@ def test_two_that_do_not_fit_are_named(play):
         else:
             rx.run(rx.Study("odd", {"arms": env}, {"Hedge": learner}, 10, 8), store=None)
     assert isinstance(caught.value.__cause__, TypeError)
+
+
+@pytest.mark.parametrize("learner", [rx.learners.LinUCB(), rx.learners.NeuFastCB()])
+def test_a_contextual_learner_needs_contexts(learner):
+    with pytest.raises(ValueError, match="learns from contexts, and BernoulliBandit shows none"):
+        protocol.complete(learner, rx.envs.BernoulliBandit([0.2, 0.4]), 10)
+
+
+def test_a_memory_is_as_long_as_the_run_or_longer():
+    env = rx.envs.ClassificationBandit(np.eye(4, 3), [0, 1, 0, 1])
+    network = protocol.complete(rx.learners.ReplayNetwork(), env, 4)
+    assert network.horizon == 4 and isinstance(network.horizon, int)
+    assert protocol.complete(rx.learners.ReplayNetwork(horizon=9), env, 4).horizon == 9
+    with pytest.raises(ValueError, match=r"ReplayNetwork\(horizon=3\) has no room for 4 rounds"):
+        protocol.complete(rx.learners.ReplayNetwork(horizon=3), env, 4)
