@@ -56,7 +56,13 @@ class NeuralUCB:
         return dataclasses.replace(self, regressor=complete(self.regressor, env, horizon))
 
     def init(self, key):
-        return _start(self, key)
+        inner = self.regressor.init(key)
+        regularisation = jnp.asarray(self.regularisation, jnp.float32)
+        if self.covariance == "full":
+            inverse = jnp.eye(size(inner.weights), dtype=jnp.float32) / regularisation
+            return ConfidenceState(inner, inverse)
+        full = jax.tree.map(lambda w: jnp.full_like(w, regularisation), inner.weights)
+        return ConfidenceState(inner, full)
 
     def noise(self, key, num_rounds):
         return ()
@@ -72,36 +78,19 @@ class NeuralUCB:
         return ()
 
     def scores(self, state: ConfidenceState, context: Context) -> tuple[jax.Array, jax.Array]:
-        """Predicted rewards of all arms, and the widths of their intervals, [K] each."""
+        """Predicted rewards of all arms, and the widths of their intervals (standard deviations,
+        for `NeuralTS`), [K] each."""
         return _scores(self, state, context)
 
 
 @flax.struct.dataclass
-class NeuralTS:
+class NeuralTS(NeuralUCB):
     """NeuralTS: plays the largest of independent normal draws, one an arm, with mean the output and
     variance regularisation * exploration * g^T U^{-1} g.
 
     Zhang, Zhou, Li and Gu, "Neural Thompson sampling", ICLR 2021, Algorithm 1, in the form of the
     authors' code. For U and the arguments see `NeuralUCB`. One normal an arm and round.
     """
-
-    regressor: Any = ReplayNetwork(of="rewards")
-    regularisation: Any = 0.1
-    exploration: Any = 0.001
-    covariance: str = flax.struct.field(pytree_node=False, default="diagonal")
-
-    def __post_init__(self):
-        _check(self)
-
-    @property
-    def num_arms(self) -> int | None:
-        return self.regressor.num_arms
-
-    def completed(self, env, horizon):
-        return dataclasses.replace(self, regressor=complete(self.regressor, env, horizon))
-
-    def init(self, key):
-        return _start(self, key)
 
     def noise(self, key, num_rounds):
         if self.num_arms is None:
@@ -111,16 +100,6 @@ class NeuralTS:
     def act(self, state, observation, noise):
         means, deviations = self.scores(state, observation)
         return tapes.argmax(means + deviations * noise)
-
-    def update(self, state, observation, arm, feedback):
-        return _after(self, state, observation, arm, feedback.reward)
-
-    def recommend(self, state):
-        return ()
-
-    def scores(self, state: ConfidenceState, context: Context) -> tuple[jax.Array, jax.Array]:
-        """Means and standard deviations of the draws of all arms, [K] each."""
-        return _scores(self, state, context)
 
 
 def _check(learner: Any) -> None:
@@ -134,17 +113,6 @@ def _check(learner: Any) -> None:
         )
     require(learner, "regularisation", lambda x: x > 0, "positive")
     require(learner, "exploration", nonnegative, "zero or more")
-
-
-def _start(learner, key) -> ConfidenceState:
-    inner = learner.regressor.init(key)
-    regularisation = jnp.asarray(learner.regularisation, jnp.float32)
-    if learner.covariance == "full":
-        inverse = jnp.eye(size(inner.weights), dtype=jnp.float32) / regularisation
-        return ConfidenceState(inner, inverse)
-    return ConfidenceState(
-        inner, jax.tree.map(lambda w: jnp.full_like(w, regularisation), inner.weights)
-    )
 
 
 def _scores(learner, state, context):

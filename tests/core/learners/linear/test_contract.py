@@ -94,5 +94,5 @@ def test_blanks_are_filled_and_must_fit(name):
     message = rf"{type(model).__name__}\(num_arms=9\) met ClassificationBandit with 4 arms"
     with pytest.raises(ValueError, match=message):
         rx.simulate(problems.clusters(), wrong, T, 4)
-    with pytest.raises(ValueError, match="does not know its dimension"):
+    with pytest.raises(ValueError, match="learns from contexts, and BernoulliBandit shows none"):
         rx.simulate(rx.envs.BernoulliBandit(np.array([0.2, 0.8])), learner, 10, 4)

@@ -160,7 +160,7 @@ def test_blanks_are_filled_and_must_fit(name):
     message = rf"{type(network).__name__}\(num_arms=9\) met ClassificationBandit with 3 arms"
     with pytest.raises(ValueError, match=message):
         rx.simulate(problem(), wrong, T, 4)
-    with pytest.raises(ValueError, match="does not know its (dimension|disjoint)"):
+    with pytest.raises(ValueError, match="learns from contexts, and BernoulliBandit shows none"):
         rx.simulate(rx.envs.BernoulliBandit(np.array([0.2, 0.8])), learner, 10, 4)
 
 
