@@ -10,7 +10,7 @@ them all, keeps the results on disk and returns them as one `xarray.Dataset` for
 """
 
 from . import envs
-from .core import complexity, domains, graphs, learners, losses, noise, samplers, statistics
+from .core import complexity, domains, graphs, learners, losses, mdp, noise, samplers, statistics
 from .core import plotting as plot
 from .core.claims import Claim, Verdict, judge, settle
 from .core.identify import Identification, identify, phases
@@ -65,6 +65,7 @@ __all__ = [
     "judge",
     "learners",
     "losses",
+    "mdp",
     "noise",
     "phases",
     "plot",

@@ -131,7 +131,7 @@ def argmax(x: jax.Array) -> jax.Array:
     size = x.shape[-1]
     x = x.astype(jnp.float32) if x.dtype == bool else x
     if not _WIDE < size <= _LONG or not jnp.issubdtype(x.dtype, jnp.floating):
-        return jnp.argmax(x, axis=-1).astype(jnp.int32)
+        return jax.lax.argmax(x, x.ndim - 1, jnp.int32)  # int32 also where float64 is enabled
     padding = [(0, 0)] * (x.ndim - 1) + [(0, -size % _WIDE)]
     x = jnp.pad(x, padding, constant_values=-jnp.inf)
     best = x[..., :_WIDE]

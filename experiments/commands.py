@@ -310,7 +310,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 
-BENCHMARKS = ("bandits", "best_arm", "contextual", "online", "solvers", "tallying")
+BENCHMARKS = ("bandits", "best_arm", "contextual", "linear_mdp", "online", "solvers", "tallying")
 
 
 def bench(words: list[str]) -> int:

@@ -8,6 +8,7 @@ from . import (
     introduction_to_bandits,
     learning_to_relax,
     linear_contextual_bandits,
+    lsvi,
     online_neural_regression,
     optimistic_mirror_descent,
     private_bandits,
@@ -27,5 +28,6 @@ _MODULES = (
     optimistic_mirror_descent,
     linear_contextual_bandits,
     online_neural_regression,
+    lsvi,
 )
 PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in _MODULES}

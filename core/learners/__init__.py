@@ -8,6 +8,7 @@ from . import (
     experts,
     groups,
     linear,
+    mdp,
     neural,
     private,
     reductions,
@@ -21,6 +22,7 @@ from .convex import *  # noqa: F403
 from .experts import *  # noqa: F403
 from .groups import *  # noqa: F403
 from .linear import *  # noqa: F403
+from .mdp import *  # noqa: F403
 from .neural import *  # noqa: F403
 from .private import *  # noqa: F403
 from .reductions import *  # noqa: F403
@@ -37,6 +39,7 @@ __all__ = [
     "experts",
     "groups",
     "linear",
+    "mdp",
     "neural",
     "private",
     "reductions",
@@ -50,6 +53,7 @@ __all__ += convex.__all__
 __all__ += experts.__all__
 __all__ += groups.__all__
 __all__ += linear.__all__
+__all__ += mdp.__all__
 __all__ += neural.__all__
 __all__ += private.__all__
 __all__ += reductions.__all__
