@@ -35,8 +35,8 @@ class LinearMDP:
     the trajectory. `regret` of an episode is V*(s) - V^pi(s) from the state s that it started in,
     computed exactly, as the expected sum of the gaps V* - Q* of the actions that pi plays: an
     optimal policy has regret 0 to the last digit. `reward` is the sum of what was received. Of the
-    policy that a learner recommends `simple_regret` is the same, averaged over the first state. Of a
-    learner that stops exploring `explored` is the number of episodes until then, or so far.
+    policy that a learner recommends `simple_regret` is the same, averaged over the first state; of
+    a learner that stops exploring `explored` is the number of episodes until then, or so far.
 
     The model is that of Jin, Yang, Wang and Jordan, "Provably efficient reinforcement learning with
     linear function approximation", COLT 2020, for finitely many states.
@@ -104,9 +104,7 @@ class LinearMDP:
     def noise(self, key: Key, num_rounds: int) -> EpisodeNoise:
         stages = self.stages
         draws = uniform(key, (num_rounds, 3 * stages + 1))
-        policy, moves, rewards = (
-            draws[:, k * stages + 1 : (k + 1) * stages + 1] for k in range(3)
-        )
+        policy, moves, rewards = (draws[:, k * stages + 1 : (k + 1) * stages + 1] for k in range(3))
         return EpisodeNoise(draws[:, 0], policy, moves, rewards)
 
     def observe(self, state, noise) -> tuple:
@@ -177,9 +175,7 @@ def tabular(
     stages, states, actions, _ = moves.shape
     features = np.eye(states * actions).reshape(states, actions, -1)
     measures = moves.reshape(stages, -1, states)
-    return LinearMDP(
-        features, measures, means.reshape(stages, -1), start, reward_noise, sigma
-    )
+    return LinearMDP(features, measures, means.reshape(stages, -1), start, reward_noise, sigma)
 
 
 def _derived(env: LinearMDP) -> dict[str, Any]:

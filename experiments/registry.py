@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from . import (
+    adversarial_linear,
     best_arm,
+    finetune_rl,
     groupwise_regret,
     introduction_to_bandits,
     learning_to_relax,
@@ -11,6 +13,7 @@ from . import (
     lsvi,
     online_neural_regression,
     optimistic_mirror_descent,
+    preference_lsvi,
     private_bandits,
     private_best_arm,
     weighted_tallying,
@@ -29,5 +32,8 @@ _MODULES = (
     linear_contextual_bandits,
     online_neural_regression,
     lsvi,
+    finetune_rl,
+    preference_lsvi,
+    adversarial_linear,
 )
 PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in _MODULES}

@@ -11,6 +11,7 @@ from .pedel import FTPedel
 from .pevi import LinPEVI, LinPEVIADV
 from .preference import PRLSVI, PbTS
 from .randomised import LSVIPHE, RLSVI
+from .rappel import RAPPEL
 from .reduction import H2O, MABO, FittedQ, HyGLOW
 from .ucbvi import UCBVI
 
@@ -23,6 +24,7 @@ __all__ = [
     "MABO",
     "OPPO",
     "PRLSVI",
+    "RAPPEL",
     "RLSVI",
     "UCBVI",
     "DilatedPO",

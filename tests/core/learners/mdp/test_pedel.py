@@ -222,10 +222,8 @@ def test_a_run_is_its_replay(replayed):
     assert active.sum() < len(PATHS)
 
 
-def test_plays_for_the_design_then_a_survivor(replayed):
-    """While it explores each policy has the largest value for the design's rewards, by a replay of
-    one plan in the middle; then it plays what it recommends."""
-    learner, states, trajectories = replayed
+def test_plays_a_survivor_once_it_has_stopped(replayed):
+    learner, states, _ = replayed
     stop = int(np.argmax(states.plan.stopped))
     best = np.where(states.plan.active[-1], states.plan.values[-1], -np.inf).argmax()
     np.testing.assert_array_equal(
@@ -236,23 +234,42 @@ def test_plays_for_the_design_then_a_survivor(replayed):
     np.testing.assert_array_equal(recommended.probabilities(), PATHS[best])
     assert int(recommended.explored) == states.episodes[-1] == stop
 
-    # Of the paths that are still active it plays to the one that is least known.
-    visits = np.asarray(learner.offline.counts.visits, float)
-    for t, (s, a) in enumerate(zip(trajectories.states, trajectories.actions, strict=True)):
-        if t < stop and states.plan.until[t] != states.plan.until[t - 1] and t > 30:
-            alive = PATHS[states.plan.active[t]]
-            paths = {
-                (int(p[0, 0].argmax()), int(p[1, 1 + p[0, 0].argmax()].argmax())) for p in alive
-            }
-            errors = {
-                (i, j): spreads(2, learner.known_model)
-                @ (1 / (0.25 + np.array([visits[0, 0, i].sum(), visits[1, 1 + i, j].sum()])))
-                for i, j in paths
-            }
-            played = int(a[0]), int(a[1])
-            assert errors[played] >= 0.6 * max(errors.values())
-        for h in (0, 1):
-            visits[h, s[h], a[h], s[h + 1]] += 1
+
+_planned = jit(pedel._planned)
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("episodes", [0, 3])
+def test_a_plan_is_greedy_for_the_slopes_of_the_errors(known, episodes):
+    """With three stages and policies that all stay active, by NumPy."""
+    policies, counts = any_policies(), models.counts_of(MODEL, PLAYED)
+    learner, history = judged(policies, known).replace(bonus=0.2), reference.history_of(PLAYED)
+    found = estimates(learner, counts)
+    phi, c = MODEL.features, spreads(STAGES, known)
+    weights = np.exp(episodes**1.2 * found.errors)
+    rewards = np.zeros(MODEL.rewards.shape)
+    for h in range(STAGES):
+        gram, _ = reference.regression(phi, history, h, 0.5, lambda x: 0.0)
+        slopes = (phi @ np.linalg.solve(gram, found.features[h].T)) ** 2
+        rewards[h] = c[h] * slopes @ (weights / weights.sum())
+    rewards /= rewards.max()
+    if known:
+        values = np.zeros((STAGES + 1, 4, 3))
+        for h in reversed(range(STAGES)):
+            values[h] = rewards[h] + MODEL.transitions[h] @ values[h + 1].max(axis=-1)
+        values = values[:-1]
+    else:
+        values = reference.value_iteration(phi, history, STAGES, 0.5, 0.2, rewards)
+
+    with jax.enable_x64(True):
+        state = from_counts(jnp.asarray(phi, jnp.float64), 0.5, Counts(*counts))
+    active, nothing = np.ones(5, bool), np.zeros(policies.shape[1:], np.float32)
+    plan = pedel.Elimination(
+        active, np.zeros(5, np.float32), jnp.int32(1), jnp.bool_(False), nothing, jnp.int32(0)
+    )
+    new = _planned(learner, state, jnp.int32(episodes), plan)
+    assert np.all(new.active) and not bool(new.stopped)
+    np.testing.assert_array_equal(new.chances, np.eye(3)[values.astype(np.float32).argmax(-1)])
 
 
 @pytest.mark.parametrize(("visits", "explores"), [((900,) * 4, False), ((900, 0, 900, 900), True)])
