@@ -109,8 +109,8 @@ def _exponent(problem: str, algorithm: str, data: Data, level: float) -> Estimat
 
 
 def _ratio(problem: str, one: str, other: str, data: Data, level: float) -> Estimate:
-    ends = (measured(data, problem, chosen(data, problem, x))[-1] for x in (one, other))
-    return ratio_of_means(*ends, level)
+    first, second = (measured(data, problem, chosen(data, problem, x))[-1] for x in (one, other))
+    return ratio_of_means(first, second, level)
 
 
 _SOURCES = {

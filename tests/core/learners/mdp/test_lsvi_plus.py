@@ -20,7 +20,7 @@ from .histories import Recorded, counted, features_of, no_data, record, tuples
 
 LOW_RANK = random_low_rank(4, 3, 3, 4, seed=2)
 EPISODES = 60
-SCALES = [(0.0078125, 0.0), (0.0078125, 0.0009765625), (0.001953125, 0.00390625)]
+SCALES = [(2**-7, 0.0), (2**-7, 2**-10), (2**-9, 2**-8), (0.0, 2**-8)]
 
 
 @functools.cache
@@ -68,19 +68,19 @@ def test_values_switches_and_play_are_those_of_the_reference(scales, offline):
         if k + 1 < EPISODES:
             model.play(played.trajectories, k)
     assert model.switches > 2
+    assert np.any(model.Q < 4) and (scales[0] > 2**-9 or np.any(model.Q_check > 0))
 
 
-@pytest.mark.parametrize("scales", SCALES, ids=str)
-def test_it_rarely_switches(scales):
+def test_it_rarely_switches():
     """Every switch doubles one of H determinants, and with |phi| <= 1 and weights of at most 1 / H
     these grow by no more than (1 + K / (d H ridge))^d = (1 + K H / d)^d."""
-    d, stages = 3, 4
-    most = stages * d * math.log2(1 + EPISODES * stages / d)
-    states = history(*scales).states
-    assert 2 < states.switches[-1] <= most < EPISODES * 3
+    d, stages, episodes = 3, 4, 400
+    most = stages * d * math.log2(1 + episodes * stages / d)
+    states = record(LOW_RANK, LSVIUCBPlusPlus(), episodes).states
+    assert 2 < states.switches[-1] <= most < episodes / 3
     switched = np.diff(states.switches) > 0
     changed = np.any(np.diff(states.optimistic, axis=0) != 0, axis=(1, 2, 3))
-    assert np.all(switched | ~changed) and not np.all(switched)
+    assert np.all(switched | ~changed) and np.any(changed)
 
 
 def test_values_never_rise_again():
@@ -89,7 +89,6 @@ def test_values_never_rise_again():
         states = history(*scales).states
         assert np.all(np.diff(states.optimistic, axis=0) <= 0)
         assert np.all(np.diff(states.pessimistic, axis=0) >= 0)
-        assert np.all(states.pessimistic <= states.optimistic)
         assert np.all(states.optimistic[0] == 4) and np.all(states.pessimistic[0] == 0)
 
 
@@ -117,8 +116,8 @@ def test_values_are_bounds(bonus):
 
 
 def test_hyrule_without_data_is_lsvi_ucb_plus_plus():
-    learner = LSVIUCBPlusPlus(0.0078125, 0.0009765625, delta=0.015625)
-    without = history(0.0078125, 0.0009765625)
+    learner = LSVIUCBPlusPlus(2**-7, 2**-10, delta=0.015625)
+    without = history(2**-7, 2**-10)
     empty = record(LOW_RANK, learner.replace(offline=no_data(LOW_RANK)), EPISODES)
     for a, b in zip(jax.tree.leaves(without), jax.tree.leaves(empty), strict=True):
         np.testing.assert_array_equal(a, b)
