@@ -9,7 +9,7 @@ from ..paper import Scale
 
 STEEPNESS = 5.0
 SIGMA, SPREAD = 0.5, 1.0  # of the rewards that PR-LSVI and PbTS draw
-SEEDS: dict[Scale, int] = {"smoke": 4, "quick": 32, "paper": 300}
+SEEDS: dict[Scale, int] = {"smoke": 4, "quick": 32, "paper": 120}
 PR, TS = "PR-LSVI", "PbTS"
 ENVIRONMENTS = ("periodic", "random")
 SOURCE = "Wu and Sun, ICLR 2024, bounds for epsilon = T^-b"
