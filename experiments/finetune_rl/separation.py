@@ -104,7 +104,10 @@ def _plot(data: Data):
         ax.set_xticks(counts, [f"{int(count)}" for count in counts])
         ax.xaxis.minorticks_off()
     stops.legend(fontsize="x-small")
-    drawn.legend(*facts.get_legend_handles_labels(), loc="outside right upper", fontsize="x-small")
+    drawn.legend(
+        *facts.get_legend_handles_labels(), loc="outside right upper", fontsize="x-small",
+        handlelength=4,
+    )  # fmt: skip
     return drawn
 
 
