@@ -21,7 +21,7 @@ SIZES: dict[Scale, tuple[int, ...]] = {
 EPISODES: dict[Scale, int] = {"smoke": 60, "quick": 2000, "paper": 10_000}
 SEEDS: dict[Scale, int] = {"smoke": 4, "quick": 16, "paper": 16}
 SOLVED = 0.9  # of the episodes so far have been bad at most: bsuite's mark
-NEVER = "dithering"
+LITTLE = "RLSVI, sigma 0.01"
 
 
 def _players() -> dict[str, object]:
@@ -32,7 +32,7 @@ def _players() -> dict[str, object]:
         RANDOM: learners.RLSVI(sigma=0.3),
         PERTURBED: learners.LSVIPHE(sigma=0.3),
         LANGEVIN: learners.LMCLSVI(temperature=0.18),
-        NEVER: learners.RLSVI(sigma=0.01),
+        LITTLE: learners.RLSVI(sigma=0.01),
     }
 
 
