@@ -29,7 +29,7 @@ from .harness import Unavailable, Worker, machine
 HERE = Path(__file__).parent
 SHAPES = ((6, 10, 400), (10, 20, 200))  # states, stages, episodes
 LSVI = "LSVI-UCB"
-COMPARED = {LSVI: LSVIUCB(bonus=0.1), "UCBVI": UCBVI()}
+COMPARED = {LSVI: LSVIUCB(bonus=5.0), "UCBVI": UCBVI()}
 ALONE = {"RLSVI": RLSVI(), "LSVI-PHE, 10 draws": LSVIPHE()}
 GOAL = 1000.0  # times the episodes a second of rlberry's LSVI-UCB, at the first shape
 FLAT = 1.5  # the longest run's cost of an episode over that of the shortest, at most
