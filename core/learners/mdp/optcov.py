@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...mdp import Stochastic, greedy, occupancy, optimal_values, times
-from .statistics import Statistics, value_iteration
+from .statistics import Statistics, inverse_root, value_iteration
 
 _STEPS = 2000  # of conditional gradients; ours
 _SHARPNESS = 10.0  # of their soft-max, times the square root of the step; ours
@@ -105,7 +105,6 @@ def batch(episodes: jax.Array) -> jax.Array:
 @partial(jax.jit, static_argnames="steps")
 def _least_norm(transitions, start, features, targets, prior, episodes, *, steps):
     """min over mixtures of policies of max_m sum_h |t_(h, m)|^2, nearly; everything is float64."""
-    identity = jnp.eye(features.shape[-1], dtype=features.dtype)
 
     def covariates(policy):
         def stage(chances):
@@ -115,8 +114,7 @@ def _least_norm(transitions, start, features, targets, prior, episodes, *, steps
         return jax.vmap(stage)(occupancy(transitions, start, policy))
 
     def root(gram):
-        lower = jax.lax.linalg.cholesky(gram)
-        return jax.lax.linalg.triangular_solve(lower, identity, left_side=True, lower=True)
+        return inverse_root(gram)[0]
 
     def step(carry, number):
         average, least = carry
