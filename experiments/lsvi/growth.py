@@ -140,8 +140,8 @@ FIGURES = (
     Figure(
         "dimension", "Regret and dimension", _dimension_studies, _plot_dimension,
         f"Random low rank, 30 states, 5 actions, 5 stages; at paper scale after 4,096 episodes; "
-        f"means over {INSTANCES} draws of the MDP and all seeds. Bands are 95 % t intervals over "
-        "seeds.",
+        f"means over {INSTANCES} draws of the MDP and all seeds. With d the features of such MDPs "
+        "concentrate and gaps shrink: regret falls. Bands are 95 % t intervals over seeds.",
     ),
 )  # fmt: skip
 CLAIMS = (
