@@ -34,7 +34,7 @@ def normalised(logs: jax.Array, active: jax.Array | None) -> jax.Array:
 
     Even over those awake where all their logs are -inf, and over all K where nobody is awake.
     """
-    weights = softmax(logs, active)
+    weights = softmax(logs, where=active)
     return jnp.where(jnp.max(weights) > 0, weights, even_over(logs.shape[-1], active))
 
 
