@@ -10,7 +10,18 @@ them all, keeps the results on disk and returns them as one `xarray.Dataset` for
 """
 
 from . import envs
-from .core import complexity, domains, graphs, learners, losses, mdp, noise, samplers, statistics
+from .core import (
+    complexity,
+    domains,
+    graphs,
+    kernels,
+    learners,
+    losses,
+    mdp,
+    noise,
+    samplers,
+    statistics,
+)
 from .core import plotting as plot
 from .core.claims import Claim, Verdict, judge, settle
 from .core.identify import Identification, identify, phases
@@ -63,6 +74,7 @@ __all__ = [
     "graphs",
     "identify",
     "judge",
+    "kernels",
     "learners",
     "losses",
     "mdp",

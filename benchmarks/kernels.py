@@ -4,16 +4,14 @@
     python -m regrax.benchmarks.kernels --entries 4194304 --repeats 5
 
 softmax, log_softmax, logsumexp and cross-entropy with its gradient, over rows of several lengths,
-each beside its counterpart in `jax.nn`; softmaxes also with a donated input. Then, where that part
-is there, attention. Programs run in shuffled rounds, ratios are medians of the rounds, and what was
-computed is compared. On a CPU fresh memory costs more than arithmetic: GLIBC_TUNABLES=
-glibc.malloc.hugetlb=1 in the environment makes large results of any program quicker.
+each beside its counterpart in `jax.nn`; softmaxes also with a donated input. Then attention of one
+new token over caches of several shapes. Programs run in shuffled rounds, ratios are medians of the
+rounds, and what was computed is compared. On a CPU fresh memory costs more than arithmetic: with
+GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment large results of any program are quicker.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -33,6 +31,7 @@ from ..core.kernels.logsumexp import logsumexp
 from ..core.kernels.softmax import implementation as of_softmax
 from ..core.kernels.softmax import softmax
 from ..core.stopwatch import Timed, in_turn, ratios
+from . import kernels_attention
 from .harness import machine
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
@@ -56,7 +55,10 @@ class Config:
     softmax: bool = True
     """Whether to measure the softmaxes."""
     attention: bool = True
-    """Whether to measure attention."""
+    """Whether to measure decode attention."""
+    cache: int = 2**29
+    """Bytes of keys and values of the largest shape of attention that is measured; all have less
+    than 2^31."""
     seed: int = 0
     """Of the inputs and of the order."""
     output: Path | None = None
@@ -193,13 +195,11 @@ def _apart(ours: Any, theirs: Any) -> float:
     return found
 
 
-def _attention(config: Config) -> dict[str, Any] | None:
-    """What `kernels_attention.measure(config)` finds, a dictionary with "text" and "problems";
-    None where there is no such part."""
-    name = f"{__package__}.kernels_attention"
-    if importlib.util.find_spec(name) is None:
-        return None
-    return importlib.import_module(name).measure(config)
+def _attention(config: Config) -> dict[str, Any]:
+    """The part on decode attention, float32 whatever the dtype of the softmaxes."""
+    shapes = [shape for shape in kernels_attention.SHAPES if shape.bytes <= config.cache]
+    rows = kernels_attention.measure(shapes, config.repeats, config.seed)
+    return {"rows": rows, "problems": kernels_attention.problems(rows)}
 
 
 def as_text(result: dict[str, Any]) -> str:
@@ -215,7 +215,7 @@ def as_text(result: dict[str, Any]) -> str:
     if result["softmax"]:
         lines += _table(result["softmax"]["rows"], config)
     if result["attention"]:
-        lines += ["", result["attention"]["text"]]
+        lines += ["", kernels_attention.as_text(result["attention"]["rows"])]
     return "\n".join([*lines, *(f"LOOK: {problem}" for problem in result["problems"]), ""])
 
 

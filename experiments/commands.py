@@ -247,7 +247,8 @@ class Bench:
     )
 
     benchmark: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="BENCHMARK")]
-    """One of bandits, best_arm, solvers, tallying. What follows are its own options."""
+    """One of bandits, best_arm, contextual, kernels, linear_mdp, online, solvers, tallying. What
+    follows are its own options."""
 
     def __call__(self) -> int:
         return bench([self.benchmark])
@@ -310,7 +311,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 
-BENCHMARKS = ("bandits", "best_arm", "contextual", "linear_mdp", "online", "solvers", "tallying")
+BENCHMARKS = (
+    "bandits", "best_arm", "contextual", "kernels", "linear_mdp", "online", "solvers", "tallying"
+)  # fmt: skip
 
 
 def bench(words: list[str]) -> int:

@@ -67,10 +67,17 @@ def _devices() -> list[Finding]:
     return [
         Finding("machine", f"{platform.platform()}, {os.cpu_count()} cores"),
         Finding("devices", f"{len(found)} x {', '.join(kinds)}"),
-        Finding("kernels", "none yet: everything runs through XLA"),
+        *_kernels(),
         Finding("XLA flags", os.environ.get("XLA_FLAGS") or "none"),
         Finding("compiled", f"programs are kept in {cache}" if cache else "programs are not kept"),
     ]
+
+
+def _kernels() -> list[Finding]:
+    """What every kernel would run on the default device, and why."""
+    from ..core.kernels.choices import choices
+
+    return [Finding("kernels", str(choice)) for choice in choices()]
 
 
 def _store(path: Path) -> list[Finding]:

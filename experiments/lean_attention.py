@@ -50,7 +50,7 @@ class Size(NamedTuple):
 
 
 SIZES: dict[Scale, Size] = {
-    "smoke": Size((2**10, 2**17), (1, 12, 64, 112), 4, 4, 256),
+    "smoke": Size((2**10, 2**17), (1, 12, 64, 112), 4, 16, 256),
     "quick": Size((2**10, 2**13, 2**16, 2**19), tuple(range(4, MOST + 1, 12)), 32, 32, 1024),
     "paper": Size(tuple(2**i for i in range(10, 20)), tuple(range(1, MOST + 1)), 400, 400, 4096),
 }
@@ -209,7 +209,7 @@ def plot_ragged(data: Data):
             )
             for name in environments(data, "ragged")
         ]
-        value, low, high = (np.array([float(x[part]) for x in found]) for part in range(3))
+        value, low, high = np.array([(x.value, x.low, x.high) for x in found], float).T
         ax.plot(SHARES, value, "o-", color=plotting.COLOURS[i], label=label)
         ax.fill_between(SHARES, low, high, color=plotting.COLOURS[i], alpha=0.2, linewidth=0)
     ax.axhline(1, color="0.4", linewidth=0.8)
@@ -228,7 +228,7 @@ def plot_cuts(data: Data):
         half = np.array([float(x.high - x.low) / 2 for x in found])
         at = np.arange(len(SCALES)) + 0.2 * (i - 1)
         ax.errorbar(at, value, half, fmt="o", color=plotting.COLOURS[i], label=label, capsize=3)
-    ax.axhline(np.finfo(np.float32).eps, color="0.4", ls=":", label="float32's unit")
+    ax.axhline(float(np.finfo(np.float32).eps), color="0.4", ls=":", label="float32's unit")
     ax.set_xticks(range(len(SCALES)), list(SCALES))
     ax.set(yscale="log", ylabel="largest error / largest output")
     ax.legend(title="parts")

@@ -7,7 +7,9 @@ from . import (
     best_arm,
     finetune_rl,
     groupwise_regret,
+    in_context,
     introduction_to_bandits,
+    lean_attention,
     learning_to_relax,
     linear_contextual_bandits,
     lsvi,
@@ -35,5 +37,8 @@ _MODULES = (
     finetune_rl,
     preference_lsvi,
     adversarial_linear,
+    in_context,
+    two_pass_softmax,
+    lean_attention,
 )
 PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in _MODULES}

@@ -87,14 +87,15 @@ def attention(
 def implementation(
     shape: tuple[int, ...],
     dtype: Any,
-    platform: str,
+    platform: str | None = None,
     *,
     soft_cap: float | None = None,
     window: int | None = None,
     causal: bool = False,
     square: bool = True,
 ) -> tuple[str, str]:
-    """What `attention` runs for keys of this shape [B, S, H, D] on "cpu", "cuda" or "tpu", and why.
+    """(name, why) of what `attention` runs for keys of this shape [B, S, H, D] on a platform; the
+    default one if left out.
 
     square: whether queries and keys have the same positions.
     """

@@ -46,7 +46,7 @@ def softmax_cross_entropy(logits: jax.Array, labels: jax.Array, where: Any = Non
             f"softmax_cross_entropy: labels are whole numbers {list(logits.shape[:-1])}, one a row "
             f"of logits {list(logits.shape)}, got {labels.dtype} of shape {list(labels.shape)}"
         )
-    return _losses(logits, labels, where)
+    return _compiled(logits, labels, where)
 
 
 @jax.custom_vjp
@@ -88,6 +88,7 @@ def _backward(kept, rates):
 
 
 _losses.defvjp(_forward, _backward)
+_compiled = jax.jit(_losses)
 
 
 def _bits(x: jax.Array) -> jax.Array:

@@ -103,12 +103,13 @@ def decode_attention(
 def implementation(
     shape: tuple[int, ...],
     dtype: Any,
-    platform: str,
+    platform: str | None = None,
     *,
     heads: int | None = None,
     layout: str = "BSHD",
 ) -> tuple[str, str]:
-    """What `decode_attention` runs for keys of this shape (pages, if they are) and why.
+    """(name, why) of what `decode_attention` runs for keys of this shape (pages, if they are) on a
+    platform; the default one if left out.
 
     heads: of the queries; as many as keys have by default. Raises ValueError for a layout or
     platform that there is not.

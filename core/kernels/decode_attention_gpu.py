@@ -229,7 +229,7 @@ def _add(spec, scratch, slot, stage, sums, low, high):
         return acc[...]
 
     plgpu.barrier_wait(scratch["k_here"].at[stage])
-    z = pl.run_scoped(products, plgpu.ACC((ROWS, tile), jnp.float32))
+    z = pl.run_scoped(products, plgpu.WGMMAAccumulatorRef((ROWS, tile), jnp.float32))
     plgpu.barrier_arrive(scratch["k_free"].at[stage])
     position = plgpu.broadcasted_iota(jnp.int32, z.shape, 1, layout=plgpu.Layout.WGMMA)
     z = cache.logits(z * spec.scale, spec.soft_cap) * math.log2(math.e)
@@ -245,6 +245,6 @@ def _add(spec, scratch, slot, stage, sums, low, high):
     def values(acc):
         plgpu.wgmma(acc, p, v_smem.transpose((1, 0)) if transposed else v_smem)
 
-    o = pl.run_state(values)(plgpu.ACC.init(o))
+    o = pl.run_state(values)(plgpu.WGMMAAccumulatorRef.init(o))
     plgpu.barrier_arrive(scratch["v_free"].at[stage])
     return top, l, o

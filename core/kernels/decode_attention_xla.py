@@ -8,6 +8,8 @@ them as its products want it. (Outside a loop it transposes the whole cache of k
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -128,4 +130,5 @@ def _read(spec: Spec, x: jax.Array, pages: jax.Array, first: jax.Array, tile: in
 def _nothing(work: Work) -> jax.Array:
     """Zero, made from all arrays: within `shard_map` it varies over the devices as they do, which
     what a loop carries has to from the start."""
-    return sum(jnp.isnan(x[(0,) * x.ndim]) * 0 for x in work).astype(jnp.int32)
+    zeros = [jnp.isnan(x[(0,) * x.ndim]).astype(jnp.int32) * 0 for x in work]
+    return functools.reduce(jnp.add, zeros)

@@ -59,7 +59,9 @@ def _backward(spec: Spec, work: Work, slope: Partials):
         return plain(spec, work._replace(q=q, k=k, v=v))
 
     _, pull = jax.vjp(formula, work.q, work.k, work.v)
-    return (Work(*pull(slope), None, None, None),)  # pyright: ignore[reportArgumentType]
+    q, k, v = pull(slope)
+    none = dict.fromkeys(("starts", "stops", "pages"))
+    return (work._replace(q=q, k=k, v=v, **none),)
 
 
 _decode.defvjp(_forward, _backward)
@@ -75,7 +77,8 @@ def _batched(spec: Spec):
 
     @decode.def_vmap
     def _(size, mapped, *work):
-        return _folded(spec, size, Work(*mapped), Work(*work)), Partials(True, True, True)
+        found = _folded(spec, size, Work(*mapped), Work(*work))
+        return found, jax.tree.map(lambda x: True, found)
 
     return decode
 

@@ -28,6 +28,11 @@ def log_softmax(x: jax.Array, axis: int = -1, where: Any = None, *, scale: Any =
     """
     positive = is_positive(scale)
     x, axis, where, scale = arguments("log_softmax", x, axis, where, scale)
+    return _log_softmax(axis, positive, x, where, scale)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _log_softmax(axis: int, positive: bool, x: Any, where: Any, scale: Any) -> jax.Array:
     pairs = row_sums(x, where, split(scale, positive), axis)
     return _logarithms(axis, positive, x, where, scale, pairs)
 

@@ -30,9 +30,14 @@ def logsumexp(
     """
     positive = is_positive(scale)
     x, axis, where, scale = arguments("logsumexp", x, axis, where, scale)
-    pairs = row_sums(x, where, split(scale, positive), axis)
-    found = _logarithm(axis, positive, x, where, scale, pairs)
+    found = _logsumexp(axis, positive, x, where, scale)
     return found if keepdims else jnp.squeeze(found, axis)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _logsumexp(axis: int, positive: bool, x: Any, where: Any, scale: Any) -> jax.Array:
+    pairs = row_sums(x, where, split(scale, positive), axis)
+    return _logarithm(axis, positive, x, where, scale, pairs)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from . import platforms, softmax_xla
 from .row_sums import ROWS, Choice, change, chosen, in_lanes, kernel_missing, on_gpu, on_tpu
@@ -20,7 +21,9 @@ GPU_STEP = 16 * 1024  # bytes that the kernel takes in at a time
 TPU_CORE = 12 * 2**20  # bytes of a core's memory that a group of rows may take
 
 
-def softmax(x: jax.Array, axis: int = -1, where: Any = None, *, scale: Any = None) -> jax.Array:
+def softmax(
+    x: jax.Array, axis: int = -1, where: Any = None, *, scale: Any = None, donate: bool = False
+) -> jax.Array:
     """exp(c x) / sum(exp(c x)) along an axis, over the entries where `where` holds; 0 elsewhere.
 
     The largest entry is taken off x before the factor c is multiplied in, so nothing overflows, and
@@ -36,13 +39,15 @@ def softmax(x: jax.Array, axis: int = -1, where: Any = None, *, scale: Any = Non
       where: which entries count, bool, broadcasts to x.
       scale: c, one number or one a row (of the shape of x with a 1 at `axis`), of any sign, 1 if
         left out. An entry of -inf counts for nothing as long as c is not negative.
+      donate: whether the result may take the memory of x, which then must not be used again: on a
+        CPU long rows take half the time. Inside `jax.jit` it holds of what is computed there, and
+        of arguments that are donated to the program.
 
     Returns:
       Of the shape and, if floating, the dtype of x.
 
-    Long rows are read twice and written once, and where they fit into the memory of a core of an
-    accelerator once each (`implementation` says what is chosen). Where they are donated they are
-    worked on in place, in half the time that a fresh result takes on a CPU. Derivatives of all
+    Where accelerators have a kernel, long rows are read twice and written once, and where they fit
+    into the memory of a core once each (`implementation` says what is chosen). Derivatives of all
     orders, forwards and in reverse, also with respect to `scale`; vmap is more rows.
 
     Sharding: rows are independent. Rows that lie on several devices want `jax.shard_map`, in which
@@ -55,32 +60,43 @@ def softmax(x: jax.Array, axis: int = -1, where: Any = None, *, scale: Any = Non
     """
     positive = is_positive(scale)
     x, axis, where, scale = arguments("softmax", x, axis, where, scale)
-    return _softmax(axis, positive, x, where, scale)
+    given = donate and not isinstance(x, Tracer)
+    return (_giving if given else _keeping)(axis, positive, bool(donate), x, where, scale)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _softmax(axis: int, positive: bool, x: jax.Array, where: Any, scale: Any) -> jax.Array:
-    if axis != x.ndim - 1 or x.shape[-1] < ROWS:
-        return softmax_xla.softmax_at_once(x, where, split(scale, positive), axis)
-    return over_rows(_of_rows, x, where, split(scale, positive))
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _softmax(axis: int, positive: bool, donate: bool, x: Any, where: Any, scale: Any) -> jax.Array:
+    factor = split(scale, positive)
+    few = x.shape[-1] < ROWS and x.size < softmax_xla.FEW
+    if axis != x.ndim - 1 or few:
+        return softmax_xla.softmax_at_once(x, where, factor, axis)
+    return over_rows(_of_rows_in_place if donate else _of_rows, x, where, factor)
 
 
 @_softmax.defjvp
-def _softmax_jvp(axis, positive, primals, tangents):
+def _softmax_jvp(axis, positive, donate, primals, tangents):
     (x, where, scale), (dx, _, dscale) = primals, tangents
-    y = _softmax(axis, positive, x, where, scale)
+    y = _softmax(axis, positive, donate, x, where, scale)
     wide = y.astype(sums_dtype(x.dtype))
     moved = wide * change(x, scale, dx, dscale, wide == 0)
     total = jnp.sum(moved, axis=axis, keepdims=True)
     return y, (moved - wide * total).astype(x.dtype)
 
 
+_keeping = jax.jit(_softmax, static_argnums=(0, 1, 2))
+_giving = jax.jit(_softmax, static_argnums=(0, 1, 2), donate_argnums=3)
+
+
 # ---- rows [R, n] ---------------------------------------------------------------------------
 
 
-def _of_rows(x: jax.Array, where: Any, scale: Scale) -> jax.Array:
-    kernels = chosen(implementation, _KERNELS, x, where)
+def _of_rows(x: jax.Array, where: Any, scale: Scale, in_place: bool = False) -> jax.Array:
+    kernels = chosen(partial(implementation, donate=in_place), _KERNELS, x, where)
     return platforms.by_platform(x, where, scale, default=softmax_xla.softmax_at_once, **kernels)
+
+
+def _of_rows_in_place(x: jax.Array, where: Any, scale: Scale) -> jax.Array:
+    return _of_rows(x, where, scale, in_place=True)
 
 
 def _two_passes(sums: Callable) -> Callable:
@@ -103,6 +119,7 @@ def _tpu(x, where, scale):
 
 
 _KERNELS = {
+    "xla-fresh": softmax_xla.fresh,
     "two-pass": _two_passes(in_lanes),
     "mosaic-gpu-kept": _gpu,
     "mosaic-gpu-two-pass": _two_passes(on_gpu),
@@ -112,16 +129,25 @@ _KERNELS = {
 
 
 def implementation(
-    shape: tuple[int, ...], dtype: Any, platform: str | None = None, masked: bool = False
+    shape: tuple[int, ...],
+    dtype: Any,
+    platform: str | None = None,
+    masked: bool = False,
+    *,
+    donate: bool = False,
 ) -> Choice:
     """(name, why) of what computes a softmax of rows [..., n] along the last axis on a platform;
     the default one if left out."""
     platform, n, dtype = platforms.known(platform), shape[-1], jnp.dtype(dtype)
-    rows = math.prod(shape[:-1])
     if platform == "cpu":
-        if softmax_xla.two_passes(rows, n, dtype.itemsize):
-            return "two-pass", "rows so long that XLA's own plan moves them more often, 3N"
-        return "xla", "XLA's plan is as quick, or quicker"
+        rows, itemsize = math.prod(shape[:-1]), dtype.itemsize
+        if donate and softmax_xla.two_passes(n, itemsize):
+            return "two-pass", "very long rows in place, 3N; XLA alone would take 6N"
+        if donate or rows * n < softmax_xla.FEW or rows >= softmax_xla.MANY:
+            return "xla", "one kernel for many rows, 2N; else passes that can be in place"
+        if itemsize < 4 and rows * n * itemsize >= softmax_xla.LARGE:
+            return "xla", "no exponentials are kept, which are twice as large as x"
+        return "xla-fresh", "the plan of JAX's function, 5N: fresh memory costs more than passes"
     if n < ROWS:
         return "xla", "short rows"
     if why := kernel_missing(n, dtype, platform, masked):

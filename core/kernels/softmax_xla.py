@@ -1,15 +1,16 @@
-"""The softmax family as XLA compiles it: short rows in one expression, long ones in two passes.
+"""The softmax family as XLA compiles it: many rows in one expression, few long ones in passes.
 
-XLA for CPUs turns a softmax over rows of up to about 4096 entries into one kernel that reads and
-writes once; over longer ones it moves each entry five times or more (the maximum; exponentials read
-and written; their sum; quotients read and written). There two passes move it three times: the first
-holds a pair (max, sum) for each of some 32,768 lanes and reads 16 entries for each at a time, so
-everything in its loop is elementwise and XLA makes one loop of it, without a buffer for what it
-reads; the second is one expression. An online softmax, Milakov and Gimelshein 2018 (arXiv
-1805.02867); two passes, Dukhan and Ablavatski 2020 (arXiv 2001.04438).
+XLA for CPUs turns a softmax of thousands of rows into one kernel that reads and writes once; of
+fewer rows it moves each entry five times or more (the maximum; exponentials read and written; their
+sum; quotients read and written). Two passes move it three times: the first holds a pair (max, sum)
+for each of some 32,768 lanes and reads 16 entries for each at a time, so everything in its loop is
+elementwise and XLA makes one loop of it, without a buffer for what it reads; the second is one
+expression. An online softmax, Milakov and Gimelshein 2018 (arXiv 1805.02867); two passes, Dukhan
+and Ablavatski 2020 (arXiv 2001.04438).
 
-Either way of going over long rows works in place where x is donated, which `jax.nn.softmax` does
-not: its largest cost on a CPU is the fresh memory of a large result, not arithmetic.
+On a CPU the fresh memory of a large result costs more than all of that, so for a fresh result
+XLA's own plan (`fresh`) is no slower than two passes. A result in the memory of x is another
+matter: what moves entries three times, or six, takes less than half the time.
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ from jax import lax
 from .monoids import MaxSum, absorb, fold_max_sum, max_sum, merge_max_sum, no_max_sum, times
 from .rows import Scale, sums_dtype, turned
 
-LONG = 2**21  # entries of a row from which two passes are no slower than XLA's own plan here
-LONG_SUMS = 2**16  # the same of the first pass alone
+FEW = 2**15  # entries in all below which launches are what costs
+MANY = 4096  # rows from which XLA makes one kernel of a softmax
+LONG = 2**23  # entries of a row from which two passes in place are quicker than XLA's
+LONG_SUMS = 2**16  # entries of a row from which the first pass is quicker than XLA's own plan
 LARGE = 2**24  # bytes in all from which passes over memory are what costs
 LANES = 2**15  # pairs that are kept at once: 256 KiB of float32
 DEPTH = 16  # entries that a lane takes in at a time
 
 
-def two_passes(rows: int, n: int, itemsize: int) -> bool:
-    """Whether a softmax of rows of n is best made by the loop of two passes on a CPU."""
-    return itemsize >= 4 and n >= LONG and rows * n * itemsize >= LARGE
+def two_passes(n: int, itemsize: int) -> bool:
+    """Whether a softmax of rows of n in the place of x is best made in two passes on a CPU."""
+    return itemsize >= 4 and n >= LONG
 
 
 def one_read(rows: int, n: int, itemsize: int) -> bool:
@@ -67,7 +70,8 @@ def _gaps(x, where, scale, pairs):
 
 
 def softmax_at_once(x: jax.Array, where: Any, scale: Scale, axis: int = -1) -> jax.Array:
-    """The softmax in the expression that XLA knows to make one kernel of for short rows."""
+    """The softmax in the expression that XLA knows to make one kernel of, and else works through
+    in place where it can."""
     if x.dtype.itemsize < 4:  # exponentials are not kept: they would be twice as large as x
         return quotients(x, where, scale, sums(x, where, scale, axis))
     z = turned(x, where, scale)
@@ -75,6 +79,25 @@ def softmax_at_once(x: jax.Array, where: Any, scale: Scale, axis: int = -1) -> j
     weights = jnp.exp(times(z - top, scale.size))
     total = jnp.sum(weights, axis=axis, keepdims=True)  # 1 at least, or 0 in an empty row
     return weights / jnp.maximum(total, 1)
+
+
+def fresh(x: jax.Array, where: Any, scale: Scale) -> jax.Array:
+    """The softmax of a few long rows [R, n], by the plan that XLA for CPUs has for JAX's function.
+
+    It hangs on the maximum being that of x and nothing else, -inf included, so that empty rows come
+    out as NaN; they are looked for, in one more read of x, only where there is a NaN.
+    """
+    z = turned(x, where, scale).astype(sums_dtype(x.dtype))
+    top = jnp.max(z, axis=-1, keepdims=True, initial=-jnp.inf)
+    weights = jnp.exp(times(z - top, scale.size))
+    total = jnp.sum(weights, axis=-1, keepdims=True)
+
+    def empty():
+        z = turned(x, where, scale)
+        return jnp.max(z, axis=-1, keepdims=True, initial=-jnp.inf) == -jnp.inf
+
+    nothing = lax.cond(jnp.any(jnp.isnan(total)), empty, lambda: jnp.zeros(total.shape, bool))
+    return jnp.where(nothing, 0, weights / total).astype(x.dtype)
 
 
 # ---- long rows -----------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def per_head_makespan(tiles: jax.Array, workers: int) -> jax.Array:
     return greedy_makespan(tiles, workers)
 
 
-def fixed_split_jobs(tiles: jax.Array, splits: jax.Array, jobs: int) -> jax.Array:
+def fixed_split_jobs(tiles: jax.Array, splits: Any, jobs: int) -> jax.Array:
     """Every output cut into `splits` parts of ceil(tiles / splits), the last shorter or empty.
 
     The parts of an output follow one another: [jobs], with zeros where there are fewer. `splits`
