@@ -18,6 +18,7 @@ from . import (
     preference_lsvi,
     private_bandits,
     private_best_arm,
+    two_pass_softmax,
     weighted_tallying,
 )
 from .paper import Paper
@@ -37,8 +38,8 @@ _MODULES = (
     finetune_rl,
     preference_lsvi,
     adversarial_linear,
-    in_context,
     two_pass_softmax,
     lean_attention,
+    in_context,
 )
 PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in _MODULES}

@@ -19,7 +19,7 @@ from .attention_partials import Partials, combine
 from .decode_cache import Spec, Work
 from .stream_k import output_of
 
-_BLOCK_BYTES = 2**21  # of keys in float32: together with the values, within the cache of a core
+_BLOCK_BYTES = 2**22  # of keys in float32: together with the values, within a shared cache
 
 
 def plain(spec: Spec, work: Work) -> Partials:
@@ -84,7 +84,7 @@ def blocked(spec: Spec, work: Work) -> Partials:
 
 
 def block(heads: int, page: int, features: int, table: int = 2**30) -> tuple[int, int]:
-    """(positions of a page, pages) that `blocked` reads at once: 1024 positions of 8 heads of 64
+    """(positions of a page, pages) that `blocked` reads at once: 2048 positions of 8 heads of 64
     numbers. Several pages only where they are small."""
     positions = max(1, _BLOCK_BYTES // (4 * heads * features))
     positions = 1 << (positions.bit_length() - 1)
@@ -94,22 +94,51 @@ def block(heads: int, page: int, features: int, table: int = 2**30) -> tuple[int
 def tile_sums(spec: Spec, q: jax.Array, k: jax.Array, v: jax.Array, counts: jax.Array) -> Partials:
     """(m, l, o) over the positions of a tile that count: q [H, G, D] scaled, k and v [...] in the
     layout, counts [positions]. What stands at other positions does not matter, be it NaN."""
-    heads, positions, _ = (axis - 1 for axis in cache.LAYOUTS[spec.layout])
+    heads, group, features = q.shape
+    head_axis, positions, feature_axis = (axis - 1 for axis in cache.LAYOUTS[spec.layout])
     mask = jnp.expand_dims(counts, [a for a in range(3) if a != positions])
     v = jnp.where(mask, v, 0)
-    if spec.layout == "BSHD" and q.shape[1] == 1:  # no product of XLA's, so nothing to transpose
-        z = jnp.sum(k * q[:, 0], axis=-1).T[:, None]  # [H, 1, positions]
-    else:
-        features = 3 - heads - positions
-        z = lax.dot_general(q, k, (((2,), (features,)), ((0,), (heads,))))  # [H, G, positions]
+    if spec.layout != "BSHD":
+        z = lax.dot_general(q, k, (((2,), (feature_axis,)), ((0,), (head_axis,))))  # [H, G, S]
+        m, l, p = _exponentials(spec, z, counts)  # noqa: E741
+        return Partials(m, l, lax.dot_general(p, v, (((2,), (positions,)), ((0,), (head_axis,)))))
+    if _together(heads, group):
+        return _all_heads(spec, q, k, v, counts)
+    if group == 1:  # no product of XLA's, so nothing to transpose
+        z = jnp.sum(k * q[:, 0], axis=-1).T[:, None]
+        m, l, p = _exponentials(spec, z, counts)  # noqa: E741
+        return Partials(m, l, jnp.sum(p[:, 0].T[..., None] * v, axis=0)[:, None])
+    turned = spec._replace(layout="BHSD")
+    return tile_sums(turned, q, k.swapaxes(0, 1), v.swapaxes(0, 1), counts)
+
+
+def _exponentials(spec: Spec, z: jax.Array, counts: jax.Array) -> tuple[jax.Array, ...]:
+    """Of scaled products [..., S]: the largest that counts, the sum of exponentials below it, and
+    these [..., S]."""
     z = jnp.where(counts, cache.logits(z, spec.soft_cap), -jnp.inf)
     m = jnp.max(z, axis=-1)
     p = jnp.exp(z - jnp.where(m == -jnp.inf, 0, m)[..., None])
-    if spec.layout == "BSHD" and q.shape[1] == 1:
-        o = jnp.sum(p[:, 0].T[..., None] * v, axis=0)[:, None]
-    else:
-        o = lax.dot_general(p, v, (((2,), (positions,)), ((0,), (heads,))))
-    return Partials(m, jnp.sum(p, axis=-1), o)
+    return m, jnp.sum(p, axis=-1), p
+
+
+def _together(heads: int, group: int) -> bool:
+    """Whether one product with the keys of all heads is cheaper than one for each. It is `heads`
+    times the arithmetic, but reads keys and values as they lie."""
+    return heads > 1 and (heads * group <= 16 or (heads <= 8 and group > 1))
+
+
+def _all_heads(spec: Spec, q: jax.Array, k: jax.Array, v: jax.Array, counts: jax.Array) -> Partials:
+    """`tile_sums` of "BSHD", the heads of a position as one of H D numbers: a query is 0 at those
+    of other heads, and of what it gets its own D are taken."""
+    (heads, group, features), positions = q.shape, k.shape[0]
+    own = jnp.eye(heads, dtype=q.dtype)[:, None, :, None]
+    q = (own * q[:, :, None]).reshape(heads * group, heads * features)
+    k, v = (x.reshape(positions, heads * features) for x in (k, v))
+    z = lax.dot_general(q, k, (((1,), (1,)), ((), ())))  # [H G, S]
+    m, l, p = _exponentials(spec, z, counts)  # noqa: E741
+    o = lax.dot(p, v).reshape(heads, group, heads, features)
+    o = jnp.moveaxis(jnp.diagonal(o, axis1=0, axis2=2), -1, 0)
+    return Partials(m.reshape(heads, group), l.reshape(heads, group), o)
 
 
 def _read(spec: Spec, x: jax.Array, pages: jax.Array, first: jax.Array, tile: int):
