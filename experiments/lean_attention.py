@@ -76,7 +76,7 @@ def output_studies(scale: Scale) -> list[Study]:
 
 def ragged_studies(scale: Scale) -> list[Study]:
     found = {
-        f"{share}": DecodeBatches(context=65536, shortest=share, heads=8, outputs=128)
+        f"{share}": DecodeBatches(context=65536, shortest=share, heads=8, outputs=32)
         for share in SHARES
     }
     return [one_step("ragged", found, SIZES[scale].ragged)]
@@ -249,8 +249,9 @@ FIGURES = (
     ),
     Figure(
         "ragged", "Ragged batches", ragged_studies, plot_ragged,
-        "Simulated: 16 sequences of 8 key heads, contexts uniform up to 64k; ratios of means and "
-        "t intervals. Parts are made for the longest context."
+        "Simulated: 4 sequences of 8 key heads, contexts uniform up to 64k; ratios of means and "
+        "intervals. Every output has the same number of parts, however long it is. Of 128 outputs "
+        "none is cut, and one worker an output is what a fixed number of parts comes to."
     ),
     Figure(
         "cuts", "Parts add up to the whole", cut_studies, plot_cuts,

@@ -18,6 +18,7 @@ from jax import lax
 from ..core.kernels import softmax_xla
 from ..core.kernels.monoids import (
     ExtSum,
+    MaxSum,
     absorb,
     ext_exp,
     ext_ratio,
@@ -49,9 +50,8 @@ def reload(x: jax.Array) -> jax.Array:
 
 
 def two_pass_max_sum(x: jax.Array) -> jax.Array:
-    row = x[None]
-    pairs = softmax_xla.sums_in_lanes(row, None, Scale())
-    return softmax_xla.quotients(row, None, Scale(), pairs)[0]
+    pairs = softmax_xla.sums_in_lanes(x[None], None, Scale())
+    return softmax_xla.quotients(x, None, Scale(), MaxSum(pairs.top[0], pairs.total[0]))
 
 
 def two_pass_ext_sum(x: jax.Array) -> jax.Array:
