@@ -57,7 +57,6 @@ def test_tpu_kernel_interpreted(case, monkeypatch):
     agree(tpu.decode(spec, work, interpret=True), xla.plain(spec, work))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_tpu_kernel_has_no_races_and_stays_in_bounds(case, monkeypatch):
     from jax._src.pallas.mosaic.interpret import interpret_pallas_call
