@@ -100,6 +100,8 @@ from .offline_mdp_sets import partial_data as partial_data
 from .offline_mdp_sets import recorded as recorded
 from .offline_mdp_sets import uniform_data as uniform_data
 from .preference_mdp import PreferenceMDP as PreferenceMDP
+from .regression_stream import RegressionStream as RegressionStream
+from .regression_tasks import RegressionTasks as RegressionTasks
 from .sea_logistic import LogisticSEA as LogisticSEA
 from .sea_random_order import RandomOrder as RandomOrder
 from .shortest_path import ShortestPath as ShortestPath

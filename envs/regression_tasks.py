@@ -41,7 +41,8 @@ def draw(key: Key, shape: tuple[int, ...], context: int, dimension: int) -> Draw
 def tasks_of(draws: Draws, input_range: Any, weight_scale: Any) -> tuple[Tasks, jax.Array]:
     """The tasks, and the labels of their queries."""
     inputs = input_range * (draws.inputs - 0.5)
-    labels = jnp.sum(inputs * (weight_scale * draws.weights)[..., None, :], axis=-1)
+    weights = weight_scale * draws.weights
+    labels = jnp.einsum("...nd,...d->...n", inputs, weights, precision="highest")
     return Tasks(inputs[..., :-1, :], labels[..., :-1], inputs[..., -1, :]), labels[..., -1]
 
 

@@ -7,6 +7,7 @@ from . import (
     convex,
     experts,
     groups,
+    in_context,
     linear,
     mdp,
     neural,
@@ -21,6 +22,7 @@ from .combinatorial import *  # noqa: F403
 from .convex import *  # noqa: F403
 from .experts import *  # noqa: F403
 from .groups import *  # noqa: F403
+from .in_context import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .mdp import *  # noqa: F403
 from .neural import *  # noqa: F403
@@ -38,6 +40,7 @@ __all__ = [
     "convex",
     "experts",
     "groups",
+    "in_context",
     "linear",
     "mdp",
     "neural",
@@ -52,6 +55,7 @@ __all__ += combinatorial.__all__
 __all__ += convex.__all__
 __all__ += experts.__all__
 __all__ += groups.__all__
+__all__ += in_context.__all__
 __all__ += linear.__all__
 __all__ += mdp.__all__
 __all__ += neural.__all__

@@ -6,27 +6,22 @@ from functools import partial
 
 import numpy as np
 
-from ...core import plotting
+from ...core import learners, plotting
 from ...core.claims import Claim
 from ...core.learners.in_context import theory
 from ...core.learners.in_context.attention import Descent
-from ...core.learners.in_context.trained import TrainedAttention
 from ...core.statistics import Estimate, largest, mean, ratio_of_means, split_level
 from ...core.study import Study
 from ...envs.regression_tasks import RegressionTasks
 from ..growth import Data
 from ..paper import Figure, Scale
-from .steps import LAYERS, TURNED, D, N
+from .steps import LAYERS, TURNED_ALIKE, D, N
 
 SIZES: dict[Scale, tuple[int, int, int, int]] = {  # tasks a step, steps, seeds, held-out tasks
-    "smoke": (16, 20, 8, 100), "quick": (256, 600, 8, 1000), "paper": (2048, 5000, 8, 10_000),
+    "smoke": (16, 20, 8, 100), "quick": (256, 1200, 8, 1000), "paper": (2048, 5000, 8, 10_000),
 }  # fmt: skip
-ONE, TWO, AGAIN = "one layer", "two layers", "one layer, twice"
-PLAYERS = {
-    ONE: TrainedAttention(),
-    TWO: TrainedAttention(layers=2),
-    AGAIN: TrainedAttention(repeats=2),
-}
+ONE, TWICE = "one layer", "one layer, twice"
+PLAYERS = {ONE: learners.TrainedAttention(), TWICE: learners.TrainedAttention(repeats=2)}
 # (a, s) of the held-out tasks: those of training, and then others in inputs or in weights.
 LAWS = ((1.0, 1.0), (0.5, 1.0), (1.5, 1.0), (2.0, 1.0), (1.0, 2.0), (1.0, 5.0))
 
@@ -60,7 +55,7 @@ def _plot(data: Data):
     for slot, name in enumerate(PLAYERS):
         _curve(left, steps, _values(data, name, "test_loss", 0), slot, name)
     _curve(left, steps, _values(data, ONE, "descent_loss", 0), len(PLAYERS), "best step")
-    left.axhline(LAYERS[TURNED][2], color="0.4", lw=1, ls=":", label=TURNED)
+    left.axhline(LAYERS[TURNED_ALIKE][2], color="0.4", lw=1, ls=":", label=TURNED_ALIKE)
     left.set(xlabel="steps of training", ylabel="loss, half the squared error",
              title="held-out tasks")  # fmt: skip
     left.set_ylim(bottom=0)
@@ -100,9 +95,9 @@ def _last(metric: str, data: Data, level: float) -> Estimate:
     return mean(_values(data, ONE, metric)[-1], level=level)
 
 
-def _over_turned(learner: str, data: Data, level: float) -> Estimate:
-    losses = _values(data, learner, "test_loss", 0)[-1]
-    return mean(losses, level=level).map(lambda x: x / LAYERS[TURNED][2])
+def _over_turned(data: Data, level: float) -> Estimate:
+    losses = _values(data, TWICE, "test_loss", 0)[-1]
+    return mean(losses, level=level).map(lambda x: x / LAYERS[TURNED_ALIKE][2])
 
 
 FIGURES = (
@@ -110,19 +105,20 @@ FIGURES = (
         "training", "Trained attention becomes gradient descent", _studies, _plot,
         "5,000 steps of Adam at paper scale, 2,048 fresh tasks each, as in the published code. "
         "Bands are 95 % t intervals over eight initialisations and streams of tasks; held-out "
-        "tasks are the same throughout.",
+        "tasks are the same throughout. Dotted: the expected loss of the best GD++ whose two "
+        "layers are alike.",
     ),
 )  # fmt: skip
 CLAIMS = (
     Claim(
         "trained-loss", "One trained layer loses what a step of descent at the best rate loses",
-        "Figure 2; the published code ends at 0.20789, descent at 0.20735", "training", "ratio 1",
-        _over_descent, (0.98, 1.03),
+        "Figure 2; the published code ends at 0.20789, descent at 0.20735", "training",
+        "ratio 1, to 3 % (ours)", _over_descent, (0.97, 1.03),
     ),
     Claim(
         "trained-aligned", "The gradients of its forecasts in the query point the same way",
-        "Figure 2; 0.9993 with the published code", "training", "cosine 1",
-        partial(_last, "cosine"), (0.99, 1.0),
+        "Figure 2; 0.9993 with the published code", "training", "cosine at least 0.99, ours",
+        partial(_last, "cosine"), (0.99, np.inf),
     ),
     Claim(
         "trained-near", "And are not far away", "Figure 2; 0.097 with the published code",
@@ -134,13 +130,9 @@ CLAIMS = (
         "Section 3, out of distribution; at most 1.07 with the published code", "training",
         "at most 1.15, ours", _elsewhere, (0.0, 1.15),
     ),
-    *(
-        Claim(
-            f"trained-{name.replace(' ', '-').replace(',', '')}",
-            f"Trained as {name}, it does as well as two layers of GD++",
-            "Section 3, Figure 3", "training", "ratio at most 1, to 3 %",
-            partial(_over_turned, name), (0.0, 1.03),
-        )
-        for name in (TWO, AGAIN)
+    Claim(
+        "trained-twice", "A layer that is trained to be gone through twice does as well as two "
+        "layers of GD++ that are alike", "Section 3, Figure 3", "training",
+        "ratio at most 1, to 3 % (ours)", _over_turned, (0.0, 1.03),
     ),
 )  # fmt: skip

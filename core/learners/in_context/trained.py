@@ -50,10 +50,10 @@ class TrainedAttention:
     """Linear self-attention that is trained on tasks: every round is a step of Adam on the mean of
     1/2 (forecast - label)^2 over the round's tasks.
 
-    The training of von Oswald et al., ICML 2023, in the numbers of their published code: steps of
-    1e-3 with moments .9 and .98, gradients clipped to a norm of 1e-3, all four matrices of a layer
-    free, their entries normal at first with a variance of 0.002 / (layers e), e = d + 1 (there a
-    normal cut off at two deviations).
+    The training of von Oswald et al., ICML 2023, in the numbers of their published code for one or
+    two layers: steps of 1e-3 with moments .9 and .98, gradients clipped to a norm of 1e-3, all four
+    matrices of a layer free, their entries normal at first with a variance of
+    0.002 / (layers repeats (d + 1)); there a normal cut off at two deviations, of that variance.
 
     Args:
       dimension: number of features d; taken from the environment.
@@ -99,9 +99,8 @@ class TrainedAttention:
         def loss(layers):
             return jnp.mean((self._answers(layers, tasks) - feedback.labels) ** 2) / 2
 
-        slopes = jax.grad(loss)(state.layers)
-        moves, optimiser = self._optimiser().update(slopes, state.optimiser)
-        layers = jax.tree.map(lambda x, move: x + move, state.layers, moves)
+        moves, optimiser = self._optimiser().update(jax.grad(loss)(state.layers), state.optimiser)
+        layers: Any = optax.apply_updates(state.layers, moves)
         return TrainedState(layers, optimiser)
 
     def recommend(self, state):

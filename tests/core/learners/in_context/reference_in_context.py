@@ -23,40 +23,28 @@ def descend(features, labels, rates, start=None):
     return w
 
 
-def forecasts(features, labels, rates, curvatures, offset, causal):
-    """Of `InContext`, for every round, from the history alone."""
-    found = []
+def forecasts(features, labels, rate, layers, offset, causal):
+    """Of `InContext`, for every round, token by token from the history alone."""
+    xs, found = features.astype(float), []
     for t in range(len(labels)):
-        xs, left = features[:t].astype(float), labels[:t].astype(float)
-        x, y = features[t].astype(float), 0.0
-        count = max(t, 1) + offset
-        tokens = [(xs, left)]
-        if causal:
-            tokens = causal_tokens(xs, left, rates, curvatures, offset)
-        for i, (rate, curvature) in enumerate(zip(rates, curvatures, strict=True)):
-            xs, left = tokens[i]
-            turned = x - curvature / count * xs.T @ (xs @ x)
-            y = y - rate / count * float(left @ (xs @ x))
-            x = turned
-            if not causal:
-                new = xs - curvature / count * xs @ (xs.T @ xs)
-                tokens.append((new, left - rate / count * xs @ (xs.T @ left)))
-        found.append(-y)
+        values = [labels[:t].astype(float)]  # of each layer
+        for _ in range(layers - 1):
+            values.append(next_values(xs[:t], values[-1], rate, offset, causal))
+        left = 0.0
+        for row in values:
+            left -= rate / (max(t, 1) + offset) * float(row @ (xs[:t] @ xs[t]))
+        found.append(-left)
     return np.array(found)
 
 
-def causal_tokens(features, labels, rates, curvatures, offset):
-    """What each layer keeps of the examples: each has read those up to itself."""
-    layers = [(features, labels)]
-    for rate, curvature in zip(rates, curvatures, strict=True):
-        xs, left = layers[-1]
-        new_xs, new_left = np.zeros_like(xs), np.zeros_like(left)
-        for i in range(len(left)):
-            seen, rest, count = xs[: i + 1], left[: i + 1], i + 1 + offset
-            new_xs[i] = xs[i] - curvature / count * seen.T @ (seen @ xs[i])
-            new_left[i] = left[i] - rate / count * float(rest @ (seen @ xs[i]))
-        layers.append((new_xs, new_left))
-    return layers
+def next_values(xs, values, rate, offset, causal):
+    """What the layer above finds: each example has read all, or those up to itself."""
+    found = np.zeros(len(values))
+    for i in range(len(values)):
+        seen = i + 1 if causal else len(values)
+        scores = xs[:seen] @ xs[i]
+        found[i] = values[i] - rate / (seen + offset) * float(values[:seen] @ scores)
+    return found
 
 
 def softmax_forecasts(features, labels, rate, sharpness, offset):

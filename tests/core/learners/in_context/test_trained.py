@@ -16,6 +16,7 @@ from regrax.envs.regression_tasks import RegressionTasks, TaskLabels, Tasks
 KEY = noise.root(2)
 RATE = theory.best_rate(10, 10)
 DESCENT = Descent(np.array([RATE], np.float32))
+TASKS = RegressionTasks(batch=64, descent=DESCENT, tests=((1.0, 1.0), (2.0, 1.0)), held_out=500)
 
 
 def test_tasks_are_of_their_law():
@@ -30,7 +31,9 @@ def test_tasks_are_of_their_law():
     assert np.abs(x).max() <= 1 and abs(x.mean()) < 6 / np.sqrt(3 * x.size)
     assert np.mean(x**2) == pytest.approx(1 / 3, abs=6 * np.sqrt(4 / 45 / x.size))
     w = np.linalg.lstsq(x[0], np.asarray(tasks.labels)[0], rcond=None)[0]
-    assert float(feedback.labels[0]) == pytest.approx(w @ tasks.queries[0], abs=1e-4)
+    assert float(feedback.labels[0]) == pytest.approx(
+        float(w @ np.asarray(tasks.queries)[0]), abs=1e-4
+    )
     loss = np.mean(np.asarray(feedback.labels) ** 2) / 2
     assert float(metrics["loss"]) == pytest.approx(loss, rel=1e-5)
     # E y^2 / 2 = s^2 d / 3 / 2, with y^2 of a kurtosis below 5.
@@ -40,14 +43,13 @@ def test_tasks_are_of_their_law():
 @pytest.fixture(scope="module")
 def short():
     """Eight rounds of each, 8 seeds."""
-    env = RegressionTasks(batch=64, descent=DESCENT, tests=((1.0, 1.0), (2.0, 1.0)), held_out=500)
     learners = {
         "descent": FixedForecaster(DESCENT),
         "half a step": FixedForecaster(Descent(np.array([RATE / 2], np.float32))),
         "trained": TrainedAttention(),
     }
     return {
-        name: rx.simulate(env, learner, 8, 8, checkpoints=[4, 8], progress=False).metrics
+        name: rx.simulate(TASKS, learner, 8, 8, checkpoints=[4, 8], progress=False).metrics
         for name, learner in learners.items()
     }
 
@@ -72,6 +74,11 @@ def test_forecasters_are_compared_with_descent(short):
         size = found["slope_distance"]
         assert (size == 0) == (away == 0)
         assert (found["distance"] == 0) == (away == 0)
+
+
+def test_a_seed_is_the_same_in_any_batch(short):
+    few = rx.simulate(TASKS, TrainedAttention(), 8, range(3, 6), checkpoints=[8], progress=False)
+    np.testing.assert_array_equal(few.metrics["loss"][-1], short["trained"]["loss"][-1, 3:6])
 
 
 def test_before_training_nothing_is_forecast(short):
