@@ -10,7 +10,7 @@ export VENV PYTHON
 bin = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test test-all lint format bench dist clean setup setup-dev
+.PHONY: help reproduce test test-all lint format bench kernels-aot dist clean setup setup-dev
 
 help:
 	@echo "make reproduce  reproduce the papers and write results/report/index.html"
@@ -18,6 +18,7 @@ help:
 	@echo "make test       the tests, without the slow ones (make test-all: those too); ARGS='-k ucb'"
 	@echo "make lint       ruff check, ruff format --check, pyright (make format: mend what can be mended)"
 	@echo "make bench      speed beside other libraries, NumPy and C; ARGS as in: regrax bench bandits --help"
+	@echo "make kernels-aot  compile the kernels for TPU v5e, v6e and the H200, without one; ARGS='--only decode'"
 	@echo "make dist       build a wheel and an sdist, and try both in a clean environment"
 	@echo "make clean      remove what was built and cached; keeps $(VENV) and results/"
 	@echo
@@ -49,6 +50,9 @@ format: setup-dev
 
 bench: setup
 	$(bin)/regrax bench bandits $(ARGS)
+
+kernels-aot:
+	@tools/kernels_aot.sh $(ARGS)
 
 dist: setup-dev
 	@tools/check_dist.sh

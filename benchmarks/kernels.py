@@ -79,7 +79,7 @@ class Pair(NamedTuple):
     name: str
     ours: Callable[..., Any]
     theirs: Callable[..., Any]
-    donates: bool
+    donated: Callable[..., Any] | None  # ours, for an argument that is
     chosen: Callable[..., tuple[str, str]]
 
 
@@ -89,19 +89,22 @@ def _their_loss(x: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 PAIRS = (
-    Pair("softmax", lambda x, y: softmax(x), lambda x, y: jax.nn.softmax(x), True, of_softmax),
     Pair(
-        "log_softmax", lambda x, y: log_softmax(x), lambda x, y: jax.nn.log_softmax(x), True,
-        of_sums,
+        "softmax", lambda x, y: softmax(x), lambda x, y: jax.nn.softmax(x),
+        lambda x, y: softmax(x, donate=True), of_softmax,
     ),
     Pair(
-        "logsumexp", lambda x, y: logsumexp(x), lambda x, y: jax.nn.logsumexp(x, axis=-1), False,
+        "log_softmax", lambda x, y: log_softmax(x), lambda x, y: jax.nn.log_softmax(x),
+        lambda x, y: log_softmax(x), of_sums,
+    ),
+    Pair(
+        "logsumexp", lambda x, y: logsumexp(x), lambda x, y: jax.nn.logsumexp(x, axis=-1), None,
         of_sums,
     ),
     Pair(
         "cross-entropy, gradient",
         jax.value_and_grad(lambda x, y: jnp.sum(softmax_cross_entropy(x, y))),
-        jax.value_and_grad(_their_loss), False, of_sums,
+        jax.value_and_grad(_their_loss), None, of_sums,
     ),
 )  # fmt: skip
 
@@ -153,9 +156,9 @@ def _row(config: Config, pair: Pair, shape: tuple[int, int]) -> dict[str, Any]:
     labels = jnp.asarray(rng.integers(0, shape[1], shape[0]), jnp.int32)
     plain = {name: jax.jit(getattr(pair, name)) for name in ("ours", "theirs")}
     programs = {name: Timed(f, lambda: (x, labels)) for name, f in plain.items()}
-    if pair.donates:
-        for name in ("ours", "theirs"):
-            donated = jax.jit(getattr(pair, name), donate_argnums=0)
+    if pair.donated is not None:
+        for name, f in (("ours", pair.donated), ("theirs", pair.theirs)):
+            donated = jax.jit(f, donate_argnums=0)
             programs[f"{name}, donated"] = Timed(donated, lambda: (x + 0, labels))
     memory = {
         name: f.lower(x, labels).compile().memory_analysis().temp_size_in_bytes  # pyright: ignore
@@ -196,9 +199,10 @@ def _apart(ours: Any, theirs: Any) -> float:
 
 
 def _attention(config: Config) -> dict[str, Any]:
-    """The part on decode attention, float32 whatever the dtype of the softmaxes."""
-    shapes = [shape for shape in kernels_attention.SHAPES if shape.bytes <= config.cache]
-    rows = kernels_attention.measure(shapes, config.repeats, config.seed)
+    """The part on decode attention."""
+    size = jnp.dtype(config.dtype).itemsize
+    shapes = [shape for shape in kernels_attention.SHAPES if size * shape.numbers <= config.cache]
+    rows = kernels_attention.measure(shapes, config.repeats, config.dtype, config.seed)
     return {"rows": rows, "problems": kernels_attention.problems(rows)}
 
 

@@ -21,7 +21,7 @@ BASELINE = "jax.nn.dot_product_attention"
 
 
 class Shape(NamedTuple):
-    """Float32 queries [batch, heads x group, features] over `context` keys of `heads` heads."""
+    """Queries [batch, heads x group, features] over `context` keys of `heads` heads."""
 
     batch: int
     context: int
@@ -37,9 +37,9 @@ class Shape(NamedTuple):
         return text + (", ragged" if self.ragged else "")
 
     @property
-    def bytes(self) -> int:
+    def numbers(self) -> int:
         """Of keys and values."""
-        return 2 * 4 * self.batch * self.context * self.heads * self.features
+        return 2 * self.batch * self.context * self.heads * self.features
 
 
 GOAL = Shape(1, 65536, 8, 1, 64)
@@ -51,37 +51,41 @@ SHAPES = (
     Shape(8, 8192, 8, 1, 64, ragged=True),
 )
 LAYOUTS = ("BSHD", "BHSD", "BHDS")
-GOALS = {"BSHD": 4.0, "BHSD": 7.0}  # times as quick at the shape GOAL; elsewhere 1
+GOALS = {"BSHD": 4.0, "BHSD": 7.0}  # times as quick at the shape GOAL, float32; elsewhere 1
 LEAST = 0.01  # seconds that a time is taken over
-DIGITS = 1e-5  # of the largest output
+DIGITS = {"float32": 1e-5, "bfloat16": 3e-2, "float16": 5e-3}  # of the largest output
 
 
-def measure(shapes: Sequence[Shape], repeats: int, seed: int = 0) -> list[dict[str, Any]]:
+def measure(
+    shapes: Sequence[Shape], repeats: int, dtype: str = "float32", seed: int = 0
+) -> list[dict[str, Any]]:
     """Times of every program on every shape, one row each.
 
     Returns:
-      Rows with "shape", "program", "seconds" (of each round), "ratio" (how many times as quick as
-      the first program of the shape: median of the rounds, quartiles), "quickest" (the same of the
-      least times), "gigabytes_per_second" (of keys and values that count, at the least time),
-      "apart" (the largest difference from the first program's output, over its largest entry),
-      "goal" and "why" (what runs).
+      Rows with "shape", "dtype", "program", "seconds" (of each round), "ratio" (how many times as
+      quick as the first program of the shape: median of the rounds, quartiles), "quickest" (the
+      same of the least times), "gigabytes_per_second" (of keys and values that count, at the least
+      time), "apart" (the largest difference from the first program's output, over its largest
+      entry), "goal" and "why" (what runs).
     """
-    return [row for shape in shapes for row in _rows(shape, repeats, seed)]
+    return [row for shape in shapes for row in _rows(shape, repeats, dtype, seed)]
 
 
 def problems(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Programs whose results differ by more than rounding."""
     return [
-        f"{row['program']} at {row['shape']} is {row['apart']:.1e} from JAX's, more than {DIGITS}"
+        f"{row['program']} at {row['shape']} is {row['apart']:.1e} from JAX's, more than "
+        f"{DIGITS[row['dtype']]}"
         for row in rows
-        if not row["apart"] <= DIGITS
+        if not row["apart"] <= DIGITS[row["dtype"]]
     ]
 
 
 def as_text(rows: Sequence[dict[str, Any]]) -> str:
     """A table, with a mark where a ratio is below its goal."""
+    dtype = rows[0]["dtype"] if rows else "nothing"
     lines = [
-        f"decode attention, float32: how many times as quick as {BASELINE} (median of rounds, "
+        f"decode attention, {dtype}: how many times as quick as {BASELINE} (median of rounds, "
         "quartiles; of least times)",
         f"{'batch x context x heads x features':<38}{'program':<32}{'ratio':>22}{'quickest':>10}"
         f"{'ms':>9}{'GB/s':>7}",
@@ -95,41 +99,43 @@ def as_text(rows: Sequence[dict[str, Any]]) -> str:
             f"{1e3 * min(row['seconds']):>9.2f}{row['gigabytes_per_second']:>7.1f}"
         )
     goals = ", ".join(f"{goal:g} in {layout}" for layout, goal in GOALS.items())
-    return "\n".join([*lines, f"goals at {GOAL}: {goals}; 1 elsewhere"])
+    return "\n".join([*lines, f"goals at {GOAL}, float32: {goals}; 1 elsewhere"])
 
 
-def _rows(shape: Shape, repeats: int, seed: int) -> Iterator[dict[str, Any]]:
+def _rows(shape: Shape, repeats: int, dtype: str, seed: int) -> Iterator[dict[str, Any]]:
     rng = np.random.default_rng(seed)
-    programs = dict(_programs(shape, seed, rng))
-    outputs = {name: np.asarray(run()) for name, run in programs.items()}  # compiles
+    programs = dict(_programs(shape, dtype, seed, rng))
+    outputs = {name: np.asarray(run(), np.float32) for name, run in programs.items()}  # compiles
     calls = {name: _calls(run) for name, run in programs.items()}
     timed = {name: Timed(_repeated(run, calls[name])) for name, run in programs.items()}
     seconds = {name: t / calls[name] for name, t in in_turn(timed, repeats, seed).items()}
     first = seconds[BASELINE]
-    read = 2 * 4 * shape.heads * shape.features * int(_lengths(shape, seed).sum())
+    share = _lengths(shape, seed).sum() / (shape.batch * shape.context)
+    read = share * shape.numbers * jnp.dtype(dtype).itemsize
     for name, times in seconds.items():
         layout = name.split()[-1]
         off = np.max(np.abs(outputs[name] - outputs[BASELINE]))
-        goal = GOALS.get(layout, 1.0) if shape == GOAL else 1.0
+        goal = GOALS.get(layout, 1.0) if (shape, dtype) == (GOAL, "float32") else 1.0
         yield {
             "shape": str(shape),
+            "dtype": dtype,
             "program": name,
             "seconds": times.tolist(),
             "ratio": ratios(first, times),
             "quickest": float(first.min() / times.min()),
-            "gigabytes_per_second": read / float(times.min()) / 1e9,
+            "gigabytes_per_second": float(read / times.min() / 1e9),
             "apart": float(off / np.max(np.abs(outputs[BASELINE]))),
             "goal": 0.0 if name == BASELINE else goal,
-            "why": "XLA" if name == BASELINE else _why(shape, layout),
+            "why": "XLA" if name == BASELINE else _why(shape, dtype, layout),
         }
 
 
 def _programs(
-    shape: Shape, seed: int, rng: np.random.Generator
+    shape: Shape, dtype: str, seed: int, rng: np.random.Generator
 ) -> Iterator[tuple[str, Callable[[], jax.Array]]]:
     """Each with its arguments, which are in memory before it is timed."""
     batch, context, heads, group, features, ragged = shape
-    q = jnp.asarray(rng.normal(size=(batch, heads * group, features)).astype(np.float32))
+    q = jnp.asarray(rng.normal(size=(batch, heads * group, features)), dtype)
     kept = [rng.standard_normal((batch, context, heads, features), np.float32) for _ in range(2)]
     lengths = jnp.asarray(_lengths(shape, seed))
 
@@ -141,11 +147,11 @@ def _programs(
         compiled = jax.jit(f)
         return lambda: compiled(*arguments).block_until_ready()
 
-    k, v = map(jnp.asarray, kept)
+    k, v = (jnp.asarray(x, dtype) for x in kept)
     yield BASELINE, program(theirs, q, k, v, lengths)
     for layout in LAYOUTS:
         axes = ["BSHD".index(axis) for axis in layout]
-        k, v = (jnp.asarray(np.ascontiguousarray(x.transpose(axes))) for x in kept)
+        k, v = (jnp.asarray(np.ascontiguousarray(x.transpose(axes)), dtype) for x in kept)
 
         def ours(q, k, v, lengths, layout=layout):
             return decode_attention(q, k, v, lengths, layout=layout)
@@ -159,13 +165,13 @@ def _lengths(shape: Shape, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(1, shape.context + 1, shape.batch, np.int32)
 
 
-def _why(shape: Shape, layout: str) -> str:
+def _why(shape: Shape, dtype: str, layout: str) -> str:
     sizes = dict(
         zip("BSHD", (shape.batch, shape.context, shape.heads, shape.features), strict=True)
     )
     keys = tuple(sizes[axis] for axis in layout)
     heads = shape.heads * shape.group
-    name, why = implementation(keys, np.float32, jax.default_backend(), heads=heads, layout=layout)
+    name, why = implementation(keys, dtype, jax.default_backend(), heads=heads, layout=layout)
     return f"{name}: {why}"
 
 

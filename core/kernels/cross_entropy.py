@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from . import softmax_xla
+from . import platforms, softmax_xla
 from .monoids import MaxSum
 from .row_sums import row_sums
 from .row_sums import sums_implementation as implementation  # noqa: F401
-from .rows import Scale, arguments
+from .rows import Scale, arguments, sums_dtype
 
 
 def softmax_cross_entropy(logits: jax.Array, labels: jax.Array, where: Any = None) -> jax.Array:
@@ -58,9 +58,7 @@ def _forward(logits, labels, where):
     pairs = row_sums(logits, where, Scale(), logits.ndim - 1)
     column, known = labels[..., None], (labels >= 0) & (labels < logits.shape[-1])
     pairs = MaxSum(pairs.top, jnp.where(known[..., None], pairs.total, jnp.nan))
-    own = jnp.take_along_axis(_bits(logits), column, axis=-1, mode="clip")
-    own = _of_bits(own).astype(pairs.top.dtype)
-    losses = ((pairs.top - own) + jnp.log(pairs.total))[..., 0]
+    losses = ((pairs.top - _own(logits, column)) + jnp.log(pairs.total))[..., 0]
     counts = None
     if where is not None:
         mask = jnp.broadcast_to(where, logits.shape)
@@ -91,14 +89,20 @@ _losses.defvjp(_forward, _backward)
 _compiled = jax.jit(_losses)
 
 
-def _bits(x: jax.Array) -> jax.Array:
-    """x, or what stands in memory where that is bfloat16: to take a few of its entries, XLA for
-    CPUs would make a float32 array of all of them."""
-    return lax.bitcast_convert_type(x, jnp.uint16) if x.dtype == jnp.bfloat16 else x
+def _own(logits: jax.Array, column: jax.Array) -> jax.Array:
+    """The entry of every row of logits that stands in the column [..., 1], in the dtype of sums."""
 
+    def taken(x, column):
+        found = jnp.take_along_axis(x, column, axis=-1, mode="clip")
+        return found.astype(sums_dtype(x.dtype))
 
-def _of_bits(x: jax.Array) -> jax.Array:
-    """The numbers of `_bits`, those of bfloat16 as float32."""
-    if x.dtype != jnp.uint16:
-        return x
-    return lax.bitcast_convert_type(x.astype(jnp.uint32) << 16, jnp.float32)
+    def of_bits(x, column):
+        found = jnp.take_along_axis(
+            lax.bitcast_convert_type(x, jnp.uint16), column, axis=-1, mode="clip"
+        )
+        return lax.bitcast_convert_type(found.astype(jnp.uint32) << 16, jnp.float32)
+
+    # To take a few entries of bfloat16, XLA for CPUs would make a float32 array of all of them; and
+    # to look at their bits, XLA for TPUs would make another array of these.
+    on_cpu = of_bits if logits.dtype == jnp.bfloat16 else taken
+    return platforms.by_platform(logits, column, default=taken, cpu=on_cpu)

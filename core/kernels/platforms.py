@@ -51,7 +51,13 @@ def by_platform(*arguments: Any, default: Callable, **kernels: Callable | None) 
 
 
 def mosaic_gpu_missing() -> str:
-    """What keeps Mosaic GPU from being imported here, or "": it needs absl-py and does not say."""
+    """What keeps kernels for Mosaic GPU from running here, or "": absl-py, which it needs and does
+    not say, or a GPU that is older than Hopper. Where there is no GPU, one is expected that will
+    do."""
     if importlib.util.find_spec("absl") is None:
         return "Mosaic GPU needs absl-py, which is not installed: pip install absl-py"
+    if jax.default_backend() == "gpu":
+        capability = getattr(jax.devices()[0], "compute_capability", "9.0")
+        if float(capability) < 9.0:
+            return f"kernels are for Hopper and newer; this GPU has compute capability {capability}"
     return ""

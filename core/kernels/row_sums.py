@@ -15,7 +15,7 @@ from .monoids import MaxSum
 from .rows import Scale, over_rows, split, sums_dtype
 
 ROWS = 1024  # entries of a row below which nothing is gained by looking at platforms
-GPU_SUMS = 4096  # entries from which reading once instead of twice is worth a kernel of its own
+GPU_SUMS = 2**15  # bytes of a row from which reading once is worth a kernel and its lanes' sums
 Choice = tuple[str, str]
 
 
@@ -104,7 +104,7 @@ def sums_implementation(
     if (why := kernel_missing(n, dtype, platform, masked)) or n < ROWS:
         return "xla", why or "short rows"
     if platform == "cuda":
-        if n < GPU_SUMS:
+        if n * itemsize < GPU_SUMS:
             return "xla", "short rows"
         return "mosaic-gpu", "one read; XLA reads twice"
     return "mosaic-tpu", "one read; XLA reads twice"

@@ -100,7 +100,12 @@ def _planned(x: jax.Array, where: Any, scale: Scale, donate: bool = False) -> ja
 
 def _two_passes(sums: Callable) -> Callable:
     def softmax(x, where, scale):
-        return softmax_xla.quotients(x, where, scale, over_rows(sums, x, where, scale))
+        pairs = over_rows(sums, x, where, scale)
+        if x.shape[:-1] == (1,) and x.dtype.itemsize < 4:
+            # By itself: XLA for TPUs pads an array of one row of bfloat16 to two, and copies it.
+            row = jax.tree.map(lambda a: a[0], (x, where, scale, pairs))
+            return softmax_xla.quotients(*row)[None]
+        return softmax_xla.quotients(x, where, scale, pairs)
 
     return softmax
 

@@ -64,7 +64,9 @@ def logarithms(x: jax.Array, where: Any, scale: Scale, pairs: MaxSum) -> jax.Arr
 
 def _gaps(x, where, scale, pairs):
     """How far entries are below the top, and the pairs once more."""
-    if x.dtype.itemsize < 4:  # else XLA keeps a float32 array of x for both passes
+    if x.dtype.itemsize < 4 and pairs.top.size < MANY:
+        # Else XLA keeps a float32 array of x for both passes. Of many rows it makes one kernel and
+        # keeps none; from jax 0.11 on, only if nothing stands between the two.
         x, pairs = lax.optimization_barrier((x, pairs))
     return turned(x, where, scale).astype(pairs.top.dtype) - pairs.top, pairs
 

@@ -12,7 +12,7 @@ from jax.experimental.pallas import tpu as pltpu
 from regrax.core.kernels import decode_attention_tpu as tpu
 from regrax.core.kernels import decode_attention_xla as xla
 from regrax.core.kernels import stream_k
-from regrax.core.kernels.attention_partials import Partials, merge_slots
+from regrax.core.kernels.attention_partials import Partials, divided, merge_slots
 from regrax.core.kernels.decode_attention import decode_attention
 from regrax.core.kernels.decode_cache import Spec, Work, place, sizes, tile_range
 
@@ -202,3 +202,50 @@ def test_workers_of_the_gpu_kernel_add_up(workers, paged):
     backwards = by_hand(spec, work, 8, workers, reversed(range(workers)))
     for one, other in zip(forwards, backwards, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+# ---- with the device -------------------------------------------------------------------------
+
+
+def on_the_device(layout, features, group, paged, dtype):
+    """A ragged batch with an empty sequence, against the plain formula in float32 on the same
+    numbers; weights and result are rounded to the dtype."""
+    rng = np.random.default_rng(0)
+    sequences, heads, page, listed = 5, 8, 256 if paged else 1024, 4 if paged else 1
+    sizes = {"S": page, "H": heads, "D": features}
+    shape = (sequences * listed, *(sizes[axis] for axis in layout[1:]))
+    k, v = (jnp.asarray(rng.normal(size=shape), dtype) for _ in range(2))
+    q = jnp.asarray(rng.normal(size=(sequences, heads * group, features)), dtype)
+    lengths = jnp.array([1024, 0, 1, 700, 1023], jnp.int32)
+    pages = rng.permutation(sequences * listed).reshape(sequences, listed)
+    options = dict(block_tables=jnp.asarray(pages, jnp.int32)) if paged else {}
+    call = functools.partial(decode_attention, layout=layout, soft_cap=20.0, window=900)
+    found = jax.jit(functools.partial(call, **options))(q, k, v, lengths)
+    work = Work(
+        q.reshape(sequences, heads, group, features).astype(jnp.float32),
+        k.astype(jnp.float32), v.astype(jnp.float32),
+        jnp.maximum(lengths - 900, 0), lengths, jnp.asarray(pages, jnp.int32),
+    )  # fmt: skip
+    expected = divided(xla.plain(Spec(layout, features**-0.5, 20.0, paged), work))
+    digits = {jnp.float32: 1e-4, jnp.bfloat16: 2e-2, jnp.float16: 3e-3}[dtype]
+    expected = np.asarray(expected, float).reshape(q.shape)
+    np.testing.assert_allclose(np.asarray(found, float), expected, rtol=digits, atol=digits)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("paged", [False, True])
+@pytest.mark.parametrize("layout", ["BSHD", "BHSD", "BHDS"])
+@pytest.mark.parametrize(("features", "group"), [(64, 1), (128, 4), (256, 8)])
+def test_on_a_gpu(layout, features, group, paged, dtype):
+    on_the_device(layout, features, group, paged, dtype)
+
+
+@pytest.mark.tpu
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("paged", [False, True])
+@pytest.mark.parametrize(
+    ("layout", "features", "group"), [("BSHD", 128, 1), ("BHSD", 256, 8), ("BHDS", 64, 4)]
+)
+def test_on_a_tpu(layout, features, group, paged, dtype):
+    on_the_device(layout, features, group, paged, dtype)

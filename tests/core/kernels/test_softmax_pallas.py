@@ -9,6 +9,7 @@ tested here. Both are lowered for their device.
 import contextlib
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -192,6 +193,19 @@ def test_without_absl_a_gpu_goes_through_xla(monkeypatch):
     name, why = row_sums.sums_implementation((8, 2**20), jnp.float32, "cuda")
     assert name == "xla" and "pip install absl-py" in why
     assert row_sums.sums_implementation((8, 2**20), jnp.float32, "tpu")[0] == "mosaic-tpu"
+
+
+@pytest.mark.parametrize(
+    ("capability", "missing"), [("8.0", True), ("9.0", False), ("10.0", False)]
+)
+def test_an_old_gpu_goes_through_xla(monkeypatch, capability, missing):
+    gpu = types.SimpleNamespace(compute_capability=capability)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda: [gpu])
+    why = platforms.mosaic_gpu_missing()
+    assert (f"this GPU has compute capability {capability}" in why) == missing
+    name, _ = row_sums.sums_implementation((8, 2**20), jnp.float32, "cuda")
+    assert name == ("xla" if missing else "mosaic-gpu")
 
 
 def test_nothing_is_imported_for_a_cpu():
