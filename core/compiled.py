@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
@@ -33,6 +34,22 @@ def jit(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
 
     call._cache_size = compiled._cache_size  # pyright: ignore[reportAttributeAccessIssue]
     return call
+
+
+def canonical(tree: Any) -> Any:
+    """The tree with NumPy arrays in the dtypes that JAX has for them, float64 as float32.
+
+    JAX 0.10 remembers what a float64 array became when it met it inside `jax.enable_x64`, and
+    `device_put` may return that outside, under the name of float32: programs then fail, or crash. A
+    new array it has not met.
+    """
+
+    def of_leaf(leaf):
+        if not isinstance(leaf, np.ndarray):
+            return leaf
+        return leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype), copy=False)
+
+    return jax.tree.map(of_leaf, tree)
 
 
 def classes(tree: Any) -> Any:

@@ -22,7 +22,7 @@ from jax.sharding import PartitionSpec as P
 
 from . import noise
 from .checks import checkpoint_rounds, seed_indices, whole
-from .compiled import classes, jit
+from .compiled import canonical, classes, jit
 from .devices import devices
 from .progress import Progress, bar
 from .protocol import complete, meeting
@@ -139,6 +139,7 @@ def _run(env, learner, horizon, seeds, stops, root_seed, progress) -> Trace:
     lanes = LANES if together is None or len(seeds) <= together * mesh.size else together
     numbers = _pad(seeds, mesh.size * lanes).astype(np.uint32)
     numbers = jax.device_put(numbers, NamedSharding(mesh, P("seeds")))
+    players = canonical(players)
     players = jax.device_put(players, NamedSharding(mesh, P()))  # once, not for every chunk
     root = noise.root(root_seed)
     program = (*players, numbers, root, stops.astype(np.int32))

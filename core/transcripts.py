@@ -21,7 +21,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from . import noise
-from .compiled import jit
+from .compiled import canonical, jit
 from .devices import devices
 from .protocol import BanditFeedback, Pulls, RewardSums
 
@@ -125,7 +125,8 @@ def transcripts(
     mesh = Mesh(np.array(devices()), ("runs",))
     size = batch_size(shape[0], len(runs)) if batch is None else batch
     size += -size % (mesh.size * _LANES)
-    players = jax.device_put((learner, sums, features, arms), NamedSharding(mesh, P()))
+    players = canonical((learner, sums, features, arms))
+    players = jax.device_put(players, NamedSharding(mesh, P()))
     play = partial(_play, rounds=rounds, stops=tuple(stops), view=view, mesh=mesh)
     for first in range(0, len(runs), size):
         numbers = np.asarray(runs[first : first + size], np.uint32)

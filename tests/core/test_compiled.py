@@ -1,12 +1,15 @@
 """Programs of classes that have the same fields are kept apart."""
 
+import subprocess
+import sys
+
 import flax.struct
 import jax
 import numpy as np
 import pytest
 
 import regrax as rx
-from regrax.core.compiled import classes, jit
+from regrax.core.compiled import canonical, classes, jit
 
 
 def sorts(count):
@@ -72,3 +75,31 @@ def test_simulate_tells_learners_apart():
     for arm in range(4):
         pulls = rx.simulate(env, make(arm)(), 5, 2, progress=False).metrics["pulls"]
         np.testing.assert_array_equal(pulls[-1], np.tile(5 * (np.arange(4) == arm), (2, 1)))
+
+
+def test_arrays_are_given_to_jax_in_its_dtypes():
+    tree = {"a": np.arange(3.0), "b": np.float32([1]), "c": 2.0, "d": np.arange(2), "e": None}
+    found = canonical(tree)
+    assert found["a"].dtype == np.float32 and found["d"].dtype == np.int32
+    assert found["b"] is tree["b"] and found["c"] == 2.0 and found["e"] is None
+    with jax.enable_x64(True):
+        assert canonical(tree)["a"] is tree["a"]
+
+
+def test_what_was_met_in_float64_before_is_float32_again():
+    """In a process of its own: without `canonical` this fails in XLA, or crashes."""
+    code = (
+        "import jax, regrax as rx\n"
+        "from regrax.core.learners.mdp.lsvi import LSVIUCB\n"
+        "from regrax.core.protocol import complete\n"
+        "from regrax.envs.mdp_instances import random_low_rank\n"
+        "env = random_low_rank(4, 2, 3, 3, seed=6)\n"
+        "def recommended():\n"
+        "    learner = complete(LSVIUCB(0.5), env, 5)\n"
+        "    return learner.recommend(learner.init(rx.noise.root(0))).probabilities()\n"
+        "jax.eval_shape(recommended)\n"
+        "rx.simulate(env, LSVIUCB(0.5), 5, 16, progress=False)\n"
+        "print('well')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert done.stdout.strip() == "well", done.stderr[-500:]

@@ -73,10 +73,13 @@ class InContextSoftmax:
         read = decode_attention(
             queries, state.keys, state.values, lengths, scale=1.0, layout="BHSD"
         )
+        # Else jax 0.11 fuses the quotients of the heads with their difference, in some batches, and
+        # a seed's last bit hangs on its company.
+        first, second = jax.lax.optimization_barrier((read[0, 0, 0], read[0, 1, 0]))
         rate = safe if self.rate is None else self.rate
         count = state.rounds.astype(jnp.float32)
         share = count / jnp.maximum(count + self.offset, 1)
-        return rate * share * (read[0, 0, 0] - read[0, 1, 0]) / (2 * sharpness)
+        return rate * share * (first - second) / (2 * sharpness)
 
     def update(self, state, observation, prediction, feedback):
         value = jnp.zeros_like(observation.features).at[0].set(feedback.label)
