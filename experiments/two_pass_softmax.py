@@ -76,7 +76,8 @@ def plot_traffic(data: Data):
     powers = _lengths(data["traffic"])
     for slot, name in enumerate(NAMES):
         values = [moved(data, name, k)[0] for k in powers]
-        ax.plot(powers, values, marker="o", label=name, **plotting.line_style(slot))
+        size = 11 - 2 * slot  # programs that move the same stay visible beneath each other
+        ax.plot(powers, values, "o", markersize=size, label=name, **plotting.line_style(slot))
         if name in FACTS:
             ax.axhline(FACTS[name], color="0.8", linewidth=0.8, zorder=0)
     ax.set(xlabel="length of the vector (power of two)", ylabel="entries moved / entries")

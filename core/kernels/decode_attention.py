@@ -53,6 +53,7 @@ def decode_attention(
         float32.
       kv_lengths: [B] or one for all: positions [0, length) are there; all of them by default.
         Lengths are kept within the cache. Elsewhere anything may stand; on a GPU, finite numbers.
+        A key that counts and is not finite may make other heads of its sequence NaN, too.
       kv_starts: [B] or one for all: positions before it do not count; 0 by default.
       scale: of the products; 1 / sqrt(D) by default.
       soft_cap: c > 0: products z become c tanh(z / c).
